@@ -1,0 +1,1 @@
+"""The shared intermediate representation: typed SSA values in blocks with parameters."""

@@ -1,0 +1,43 @@
+"""The action table: what user space does with an event, as data that needs no compiler."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from cygnet.spec.values import VType
+
+
+class Action(NamedTuple):
+    """One kind of event in the ring.
+
+    A record is a u64 action number, then the fields at their offsets from the record's start; all
+    records of one program may be padded to one `size` (bytes, a multiple of 8).
+
+    kind            text                data
+    printf          format              –
+    print_value     –                   –               one field: the value, then a newline
+    print_map       map view            (top, div)      0 when not given
+    clear, zero     map view            –
+    exit            –                   –               one field: int, the status
+    time            strftime format     –
+    cat, system     format              –
+    join            separator           (slots, bytes)  fields: an array of strings, empty ones end it
+    errorf, warnf   format              –               prefix from `where`
+    runtime_error   message             –
+    helper_error    helper              –               one field: int, the return code
+    skboutput       path                …
+
+    `where` is (name, line, column, end column) in the source, `source_line` the text of that line.
+    `pending`: bit number in the control map's pending word, or -1. `json` names the JSON type.
+    """
+
+    kind: str
+    size: int
+    fields: tuple[tuple[int, VType], ...] = ()
+    text: str = ""
+    data: Any = None
+    where: tuple[str, int, int, int] = ("", 0, 0, 0)
+    source_line: str = ""
+    pending: int = -1

@@ -1,0 +1,110 @@
+"""ProgramSpec, MapSpec, LinkSpec and ObjectSpec: blueprints, immutable and deterministic."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from cygnet.spec.actions import Action
+    from cygnet.spec.mapviews import MapView
+    from cygnet.spec.relocs import Reloc
+
+
+class MapSpec(NamedTuple):
+    """One kernel or VM map. Sizes in bytes; `type` is a BPF_MAP_TYPE number."""
+
+    name: str
+    type: int
+    key_size: int
+    value_size: int
+    max_entries: int
+    flags: int = 0
+
+
+class LineInfo(NamedTuple):
+    """From instruction slot `insn` on, the code is of `line`:`col` (both from 1) with text `text`."""
+
+    insn: int
+    line: int
+    col: int
+    text: str
+    start: int  # the span's offsets in the source text, for a caret
+    end: int
+
+
+class FuncInfo(NamedTuple):
+    """A function begins at instruction slot `insn`. `kind` as in ir.core.Function."""
+
+    insn: int
+    name: str
+    kind: str
+
+
+class ProgramSpec(NamedTuple):
+    """One program. `insns` are encoded instructions, little-endian, with relocations unapplied.
+
+    `type` and `attach_type` are BPF_PROG_TYPE and BPF_ATTACH_TYPE numbers; `attach_to` is a BTF
+    function name where the type wants one. `flags` go to BPF_PROG_LOAD.
+    """
+
+    name: str
+    type: int
+    insns: bytes
+    relocs: tuple[Reloc, ...] = ()
+    functions: tuple[FuncInfo, ...] = ()
+    lines: tuple[LineInfo, ...] = ()
+    license: str = "GPL"
+    attach_type: int = 0
+    attach_to: str = ""
+    flags: int = 0
+    source: str = ""  # the name of the text that `lines` speak of
+
+
+class LinkSpec(NamedTuple):
+    """Where a program goes. `kind` selects the attacher; `target` is plain data for it.
+
+    kind            target
+    begin, end      {}
+    signal          {"signal": number}
+    tracepoint      {"subsys": …, "event": …}
+    raw_tracepoint  {"event": …, "module": ""}
+    uprobe          {"path": …, "offset": file offset, "ret": bool, "pid": -1 or pid, "ref_ctr_offset": 0}
+    perf_sample     {"unit": "hz" or "ns", "value": n, "cpus": "all" or "one"}
+    software        {"event": PERF_COUNT_SW number, "count": n}
+    """
+
+    program: str
+    kind: str
+    target: dict[str, Any]
+    probe: str  # the probe's full name, as the language shows it
+    span: tuple[int, int] | None = None  # offsets in the source
+
+
+class ObjectSpec(NamedTuple):
+    """Everything that is needed to run a question somewhere.
+
+    `settings` are the values of the language's configuration that matter after compiling.
+    """
+
+    programs: tuple[ProgramSpec, ...] = ()
+    maps: tuple[MapSpec, ...] = ()
+    links: tuple[LinkSpec, ...] = ()
+    actions: tuple[Action, ...] = ()
+    views: tuple[MapView, ...] = ()
+    control: Control | None = None
+    settings: dict[str, Any] = {}
+
+
+class Control(NamedTuple):
+    """The control map: one array value of u64 words, shared with the programs.
+
+    word 0: exit asked for (0, or 1 + (status << 8)), word 1: bits of actions that found the ring full
+    (bit n = the action whose `pending` is n), word 2: events lost, word `drops` + i: updates that the
+    i-th name of `drop_maps` refused because it was full.
+    """
+
+    map: str
+    ring: str
+    drops: int
+    drop_maps: tuple[str, ...]

@@ -1,0 +1,46 @@
+"""Value types: what bytes in a map or in an event mean once they have left the kernel."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+
+class Field(NamedTuple):
+    """A member at byte `offset`. A bit-field has `bits` > 0 bits from bit `shift` of its storage."""
+
+    offset: int
+    name: str
+    type: VType
+    shift: int = 0
+    bits: int = 0
+
+
+class VType(NamedTuple):
+    """The type of a value of `size` bytes in memory. `kind` and what else it uses::
+
+    int        size 1 2 4 8, signed           bool      size 1
+    enum       size, signed, names            ptr       size 8
+    str        size: capacity, NUL included; ends at the first NUL (no NUL: it was cut)
+    buf        size: u32 length, then bytes
+    tuple      fields, unnamed                record    fields, named
+    struct     fields, named                  array     elem, count
+    ksym       size 8: address                usym      size 16: address, u32 pid
+    kstack     size 8: stack id; text = mode, count = limit, data = name of the stack map
+    ustack     size 16: stack id, u32 pid; the same
+    inet       size 20: u32 family (AF_INET 2, AF_INET6 10), 16 bytes of address
+    mac        size 6                         username  size 8: uid
+    timestamp  size 8: ns; text = strftime format, data = clock (boot, tai …)
+    cgroup     size 8: cgroup id; text = filter
+    gfp        size 8: GFP flags
+    none       size 0
+    """
+
+    kind: str
+    size: int
+    signed: bool = False
+    fields: tuple[Field, ...] = ()
+    elem: VType | None = None
+    count: int = 0
+    names: tuple[tuple[int, str], ...] = ()
+    text: str = ""
+    data: Any = None

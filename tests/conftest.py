@@ -1,0 +1,88 @@
+"""What every test shares: the one error that may become a skip, and an account of what was skipped.
+
+`cygnet.errors.NotSupported` raised by a test or its fixture becomes a skip that carries the feature's
+name. Any other skip fails the run, unless `expected-skips.txt` beside this file lists it.
+"""
+
+from __future__ import annotations
+
+import fnmatch
+from collections.abc import Generator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cygnet.errors import NotSupported
+
+EXPECTED_SKIPS = Path(__file__).with_name("expected-skips.txt")
+NOT_SUPPORTED = "not supported here: "
+
+
+def expected_skips() -> list[str]:
+    """The patterns of test ids that may be skipped for another reason."""
+    lines = (line.partition("#")[0].strip() for line in EXPECTED_SKIPS.read_text().splitlines())
+    return [line for line in lines if line]
+
+
+def _skip_unsupported() -> Generator[None, Any, Any]:
+    try:
+        return (yield)
+    except NotSupported as error:
+        pytest.skip(f"{NOT_SUPPORTED}{error.feature}")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_setup() -> Generator[None, Any, Any]:
+    return (yield from _skip_unsupported())
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call() -> Generator[None, Any, Any]:
+    return (yield from _skip_unsupported())
+
+
+def reason_of(report: pytest.TestReport | pytest.CollectReport) -> str:
+    """Why a report says it was skipped, in the words given to pytest."""
+    text = report.longrepr[2] if isinstance(report.longrepr, tuple) else str(report.longrepr)
+    return text.removeprefix("Skipped: ")
+
+
+class SkipLedger:
+    """Collects the skips of a run; `unexpected` ones make it fail."""
+
+    def __init__(self) -> None:
+        self.by_reason: dict[str, list[str]] = {}
+        self.unexpected: list[str] = []
+        self.patterns = expected_skips()
+
+    def add(self, nodeid: str, reason: str) -> None:
+        self.by_reason.setdefault(reason, []).append(nodeid)
+        known = any(fnmatch.fnmatchcase(nodeid, pattern) for pattern in self.patterns)
+        if not reason.startswith(NOT_SUPPORTED) and not known:
+            self.unexpected.append(nodeid)
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        if report.skipped and not hasattr(report, "wasxfail"):
+            self.add(report.nodeid, reason_of(report))
+
+    def pytest_collectreport(self, report: pytest.CollectReport) -> None:
+        if report.skipped:
+            self.add(report.nodeid, reason_of(report))
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_sessionfinish(self, session: pytest.Session) -> None:
+        if self.unexpected and session.exitstatus == pytest.ExitCode.OK:
+            session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
+        count = sum(map(len, self.by_reason.values()))
+        terminalreporter.write_line(f"skipped: {count}")
+        for reason, nodeids in sorted(self.by_reason.items()):
+            terminalreporter.write_line(f"  {len(nodeids)} × {reason} ({nodeids[0]}{', …' * (len(nodeids) > 1)})")
+        for nodeid in self.unexpected:
+            terminalreporter.write_line(f"  FAILED: {nodeid} was skipped, and {EXPECTED_SKIPS.name} does not list it")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.pluginmanager.register(SkipLedger(), "skip-ledger")

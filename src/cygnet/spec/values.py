@@ -23,9 +23,9 @@ class VType(NamedTuple):
     str        size: capacity, NUL included; ends at the first NUL (no NUL: it was cut)
     buf        size: u32 length, then bytes
     tuple      fields, unnamed                record    fields, named
-    struct     fields, named                  array     elem, count
+    struct     fields, named                  array     elem, length
     ksym       size 8: address                usym      size 16: address, u32 pid
-    kstack     size 8: stack id; text = mode, count = limit, data = name of the stack map
+    kstack     size 8: stack id; text = mode, length = limit, data = name of the stack map
     ustack     size 16: stack id, u32 pid; the same
     inet       size 20: u32 family (AF_INET 2, AF_INET6 10), 16 bytes of address
     mac        size 6                         username  size 8: uid
@@ -40,7 +40,7 @@ class VType(NamedTuple):
     signed: bool = False
     fields: tuple[Field, ...] = ()
     elem: VType | None = None
-    count: int = 0
+    length: int = 0
     names: tuple[tuple[int, str], ...] = ()
     text: str = ""
     data: Any = None

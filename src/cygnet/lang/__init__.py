@@ -1,0 +1,1 @@
+"""Front ends: each turns a text, or Python functions, into specs."""

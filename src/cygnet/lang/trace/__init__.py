@@ -1,0 +1,1 @@
+"""The tracing language: text to syntax tree, to types, to IR."""

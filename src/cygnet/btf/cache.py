@@ -2,7 +2,8 @@
 
 A file holds the positions of all type records and a table of (hash of the name, type) sorted by hash. It is keyed by
 the kernel's build id and the size of its BTF, written beside its place and renamed into it, and ignored when it is not
-ours, cut short, altered or made for another kernel. Nothing here raises: without a cache everything works, a little later.
+ours, cut short, altered or made for another kernel. Nothing here raises: without a cache everything works, a little
+later.
 """
 
 from __future__ import annotations

@@ -125,7 +125,8 @@ class MemberPath:
     """Where a path leads: the steps (those through anonymous members included), the type there, and its place in bits.
 
     `type` is as declared (typedefs not resolved); `bitfield_size` is 0 for what is no bitfield. For a bitfield,
-    `bit_offset` counts from the least significant bit on little-endian machines, from the most significant on big-endian.
+    `bit_offset` counts from the least significant bit on little-endian machines, from the most significant on
+    big-endian ones.
     """
 
     __slots__ = ("bit_offset", "bitfield_size", "steps", "type")

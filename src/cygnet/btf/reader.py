@@ -83,8 +83,10 @@ class Btf:
             raise BtfError(f"BTF version {version} is unknown", 2)
         if header < k.HEADER_BYTES:
             raise BtfError(f"BTF header length {header} is too small", 4)
-        self._type_start, self._type_end = header + type_off, header + type_off + type_len
-        self._string_start, self._string_end = header + str_off, header + str_off + str_len
+        self._type_start: int = header + type_off
+        self._type_end: int = header + type_off + type_len
+        self._string_start: int = header + str_off
+        self._string_end: int = header + str_off + str_len
         if type_len % 4 or type_off % 4 or self._type_end > len(data):
             raise BtfError(f"BTF type section ({type_len} bytes at {self._type_start}) does not fit", 8)
         if self._string_end > len(data):
@@ -188,8 +190,7 @@ class Btf:
         return self._type_start + 4 * position
 
     def _word(self, position: int) -> int:
-        word: int = self._words_view[position]
-        return word
+        return int(self._words_view[position])
 
     def _words(self, position: int, count: int) -> list[int]:
         words = self._words_view[position : position + count].tolist()

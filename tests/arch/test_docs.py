@@ -64,7 +64,7 @@ def look_up_target(words: list[str]) -> None:
     assert {word for word in words if "=" not in word} <= targets
 
 
-@pytest.mark.parametrize("command", commands())
+@pytest.mark.parametrize("command", list(commands()))
 def test_command(command: str, tmp_path: Path) -> None:
     program, *words = words_of(command)
     if program == "make":

@@ -245,15 +245,16 @@ def flatten(types: dict[int, Type], struct: Type) -> tuple[str, list[str], dict[
     A union of members of one size is one field, by the first one's name. A union that holds structs (the
     per-kind tail of link_create and link_info) ends the layout: its variants have layouts of their own.
     """
-    fmt, fields, bits, at = "=", [], {}, 0
+    fmt, fields, bits, at, storage = "=", [], {}, 0, 0
     for member in struct["members"]:
         t, offset, name = resolve(types, member["type_id"]), member["bits_offset"] // 8, member["name"]
         if member.get("bitfield_size"):
             bits[name] = member["bits_offset"]
+            storage = size_of(types, t)
             continue
         if bits and "bits" not in fields:
             first = min(bits.values())
-            fmt, fields, at = fmt + "Q", [*fields, "bits"], first // 8 + 8
+            fmt, fields, at = fmt + {4: "I", 8: "Q"}[storage], [*fields, "bits"], first // 8 + storage
             bits = {n: b - first for n, b in bits.items()}
         if t["kind"] == "UNION":
             if any(resolve(types, m["type_id"])["kind"] in ("STRUCT", "UNION") for m in t["members"]):

@@ -336,6 +336,16 @@ class Btf:
             0 < info >> 24 & 31 <= k.ENUM64 and not info & k.RESERVED_INFO_BITS and self._starts_string(words[position])
         )
 
+    def names_starting(self, prefix: str) -> Iterator[str]:
+        """The strings of this object's own that begin so: names of types, members and functions, each once, without an index."""
+        raw, end = self._raw, self._string_end
+        wanted = b"\0" + prefix.encode()
+        at = raw.find(wanted, self._string_start, end)
+        while at >= 0:
+            stop = raw.find(b"\0", at + 1, end)
+            yield raw[at + 1 : stop].decode("utf-8", "replace")
+            at = raw.find(wanted, stop, end)
+
     def find_enumerator(self, name: str) -> tuple[BtfType, int] | None:
         """The enumeration that has an enumerator of that name, and its value."""
         if self.base is not None and (found := self.base.find_enumerator(name)) is not None:

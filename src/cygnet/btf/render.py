@@ -100,6 +100,8 @@ def _definition(of: BtfType, indent: int, depth: int) -> list[str]:
         body = [f"{tabs}{name} = {value}," for name, value in of.enumerators]
     else:
         body = [f"{tabs}{_member(of, index, indent + 1)};" for index in range(of.vlen)]
+    if not body:
+        return [head + " {}"]
     return [head + " {", *body, "\t" * indent + "}"]
 
 

@@ -162,9 +162,9 @@ class BtfType:
     @property
     def enumerators(self) -> tuple[tuple[str, int], ...]:
         """(name, value) in the order of declaration."""
+        if self.kind not in k.ENUMS:
+            raise self._no("enumerators")
         if self._elements is None:
-            if self.kind not in k.ENUMS:
-                raise self._no("enumerators")
             self._elements = self._read_enumerators()
         return self._elements  # type: ignore[return-value]
 
@@ -186,9 +186,9 @@ class BtfType:
     @property
     def members(self) -> tuple[Member, ...]:
         """The fields of a struct or union, anonymous ones with an empty name."""
+        if self.kind not in k.COMPOSITES:
+            raise self._no("members")
         if self._elements is None:
-            if self.kind not in k.COMPOSITES:
-                raise self._no("members")
             self._elements = self._read_members()
         return self._elements  # type: ignore[return-value]
 
@@ -213,11 +213,11 @@ class BtfType:
     @property
     def params(self) -> tuple[Param, ...]:
         """The parameters of a prototype, or of a function's prototype."""
-        if self.kind == k.FUNC:
+        if self.kind == k.FUNC and self.type.kind == k.FUNC_PROTO:
             return self.type.params
+        if self.kind != k.FUNC_PROTO:
+            raise self._no("parameters")
         if self._elements is None:
-            if self.kind != k.FUNC_PROTO:
-                raise self._no("parameters")
             words, string = self._words(2), self.btf.string
             pairs = zip(words[::2], words[1::2], strict=True)
             self._elements = tuple(Param(string(name), type_id) for name, type_id in pairs)
@@ -241,9 +241,9 @@ class BtfType:
     @property
     def variables(self) -> tuple[SecInfo, ...]:
         """What a data section holds."""
+        if self.kind != k.DATASEC:
+            raise self._no("variables")
         if self._elements is None:
-            if self.kind != k.DATASEC:
-                raise self._no("variables")
             words = self._words(3)
             self._elements = tuple(SecInfo(*words[at : at + 3]) for at in range(0, len(words), 3))
         return self._elements  # type: ignore[return-value]

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
 _COMMENT = re.compile(r";|//|(?:^|(?<=\s))#")
-_PREFIX = re.compile(r"\s*\d+:\s*(?:\([0-9a-f]{2}\)\s*|(?:[0-9a-f]{2} ){8}(?:[0-9a-f]{2} ){0,8}\s*)?")
+_PREFIX = re.compile(r"\s*\d+:\s*(?:\([0-9a-f]{2}\)\s*|(?:(?:[0-9a-f]{2}\s+){8}){1,2})?")
 _LABEL = re.compile(r"\s*([A-Za-z_.$][\w.$]*)\s*:(?!:)")
 _NUMBER = r"0[xX][0-9a-fA-F]+|\d+"
 _TOKEN = re.compile(

@@ -72,8 +72,10 @@ def loads(*insns: bytes, type: int = bpf.BPF_PROG_TYPE_RAW_TRACEPOINT, **fields:
 
 
 def has_prog_type(type: int) -> bool:
-    """Whether a program type exists: with a type it does not know, the kernel says EINVAL before it looks at
-    a program (kernel/bpf/syscall.c: find_prog_type). A program that is too short makes it speak before the verifier.
+    """Whether the kernel takes programs of a type: it says EINVAL, and nothing in the log, for one it does not know.
+
+    Some types want a function to attach to; they make the verifier speak, or answer ENOTSUPP, which is a yes. A
+    kernel that refuses a type to everyone (EPERM, though no capability is missing) has not got it.
     """
     attach = {bpf.BPF_PROG_TYPE_CGROUP_SOCK_ADDR: bpf.BPF_CGROUP_INET4_BIND, bpf.BPF_PROG_TYPE_SK_LOOKUP: bpf.BPF_SK_LOOKUP,
               bpf.BPF_PROG_TYPE_CGROUP_SOCKOPT: bpf.BPF_CGROUP_GETSOCKOPT, bpf.BPF_PROG_TYPE_NETFILTER: bpf.BPF_NETFILTER,
@@ -88,6 +90,10 @@ def has_prog_type(type: int) -> bool:
     result = sys.bpf_try(bpf.BPF_PROG_LOAD, attr)
     # The verifier's words, and errnos other than EINVAL, come only after the type was found.
     spoken = log[0] != 0 or result == -sys.ENOTSUPP
+    if result == -_errno.EPERM:
+        from cygnet.kernel.denied import has_capability
+
+        return False if has_capability("sys_admin") else _answer(result, "probe a program type")
     return spoken or _answer(result, "probe a program type")
 
 

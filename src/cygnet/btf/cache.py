@@ -16,7 +16,6 @@ from bisect import bisect_left
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from array import array
     from collections.abc import Iterable, Iterator
 
 NOTES_PATH = "/sys/kernel/notes"
@@ -100,7 +99,7 @@ def read_index(btf_size: int) -> CachedIndex | None:
     return None if crc32(body) != checksum else CachedIndex(body.cast("I"), types, names)
 
 
-def write_index(btf_size: int, positions: array[int] | memoryview, names: Iterable[tuple[int, bytes]]) -> bool:
+def write_index(btf_size: int, positions: list[int] | memoryview, names: Iterable[tuple[int, bytes]]) -> bool:
     """Keep an index for later runs; False when there is no place for it."""
     folder, key = cache_folder(), _key(btf_size)
     if folder is None or key is None:
@@ -111,14 +110,14 @@ def write_index(btf_size: int, positions: array[int] | memoryview, names: Iterab
     return _write_own(folder, _path(folder, key), header + body)
 
 
-def _body(positions: array[int] | memoryview, names: Iterable[tuple[int, bytes]]) -> bytes:
+def _body(positions: list[int] | memoryview, names: Iterable[tuple[int, bytes]]) -> bytes:
     from array import array
 
     pairs = array("Q", sorted(crc32(name) << 32 | number for number, name in names))
     halves = memoryview(pairs).cast("B").cast("I")
     low, high = (0, 1) if sys.byteorder == "little" else (1, 0)
     hashes, numbers = array("I", halves.tolist()[high::2]), array("I", halves.tolist()[low::2])
-    return positions.tobytes() + hashes.tobytes() + numbers.tobytes()
+    return array("I", positions).tobytes() + hashes.tobytes() + numbers.tobytes()
 
 
 def _is_private(status: os.stat_result) -> bool:

@@ -8,7 +8,6 @@ in the first few thousand of them.
 
 from __future__ import annotations
 
-from array import array
 from bisect import bisect_left, bisect_right
 from itertools import islice
 
@@ -62,7 +61,8 @@ class OffsetIndex:
     __slots__ = ("_error", "_positions", "_walk", "complete")
 
     def __init__(self, words: memoryview, place: int, known: memoryview | None = None) -> None:
-        self._positions: array[int] | memoryview = array("I") if known is None else known
+        # A list, though an array would be smaller: importing `array` loads `collections`, which costs 3 ms.
+        self._positions: list[int] | memoryview = [] if known is None else known
         self._walk = _walk(words, place)
         self._error: BtfError | None = None
         self.complete = known is not None
@@ -71,7 +71,7 @@ class OffsetIndex:
         if self._error is not None:
             raise self._error
         positions = self._positions
-        assert isinstance(positions, array)
+        assert isinstance(positions, list)
         wanted = len(positions) + count
         try:
             positions.extend(islice(self._walk, count))
@@ -102,7 +102,7 @@ class OffsetIndex:
         while not self.complete and (not self._positions or self._positions[-1] <= position):
             self._grow(_CHUNK)
 
-    def all(self) -> array[int] | memoryview:
+    def all(self) -> list[int] | memoryview:
         """Every position: walks what is left."""
         while not self.complete:
             self._grow(1 << 20)

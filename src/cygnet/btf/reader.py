@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import struct
 import sys
-from array import array
 
 from cygnet.btf import kinds as k
 from cygnet.btf.index import OffsetIndex, record_words
@@ -107,6 +106,8 @@ class Btf:
         if native:
             self._words_view = memoryview(data)[self._type_start : self._type_end].cast("I")
             return
+        from array import array
+
         words = array("I", data[self._type_start : self._type_end])
         words.byteswap()
         self._type_raw = bytes(self._type_start) + words.tobytes()

@@ -1,0 +1,72 @@
+"""What can be probed, as text: one name a line, its fields below it when asked."""
+
+from __future__ import annotations
+
+from cygnet.errors import TraceSyntaxError
+from cygnet.probes.registry import ROWS, Provider, provider
+from cygnet.probes.wildcard import matcher
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from cygnet.probes.model import Target
+
+INDENT = "    "
+
+
+def list_probes(pattern: str | None, target: Target, verbose: bool = False) -> Iterator[str]:
+    """The lines of ``-l``: every probe that matches the pattern, by provider.
+
+    ``PROVIDER:REST`` lists one provider (or, with a wildcard in it, several); a lone provider's name all
+    of its probes; text without a colon is looked for in all names, whole names when it holds a wildcard.
+    Raises TraceSyntaxError for an unknown provider, ProbeError for a binary that cannot be read.
+    """
+    if not pattern or pattern in ("*", "*:*"):
+        return _everywhere(lambda name: True, target, verbose)
+    head, colon, rest = pattern.partition(":")
+    row = provider(head)
+    if row is not None:
+        return _of_provider(row, rest, target, verbose)
+    if not colon:
+        wanted = matcher(pattern) if "*" in pattern else matcher(f"*{pattern}*")
+        return _everywhere(wanted, target, verbose)
+    rows = [row for row in ROWS if matcher(head)(row.name)]
+    if not rows:
+        from cygnet.probes.closest import did_you_mean
+
+        raise TraceSyntaxError(f"unknown probe type: {head}", None, did_you_mean(head, [row.name for row in ROWS]))
+    return (line for row in rows for line in _of_provider(row, rest, target, verbose))
+
+
+def _everywhere(wanted: object, target: Target, verbose: bool) -> Iterator[str]:
+    for row in ROWS:
+        for name in row.names(target):
+            if wanted(name):  # type: ignore[operator]
+                yield from _lines(row, name, target, verbose)
+
+
+def _of_provider(row: Provider, rest: str, target: Target, verbose: bool) -> Iterator[str]:
+    select = getattr(row.module, "select", None)
+    if select is not None and rest:
+        chosen: Iterator[str] = select(row, rest, target)
+    else:
+        chosen = filter(_pattern(rest), row.names(target))
+    for name in chosen:
+        yield from _lines(row, name, target, verbose)
+
+
+def _pattern(rest: str) -> object:
+    """Tests names that may end in a colon (where a count may stand), and events named without their module."""
+    if not rest:
+        return lambda name: True
+    test = matcher(rest)
+    return lambda name: test(name) or test(name.rstrip(":")) or test(name.partition(":")[2])
+
+
+def _lines(row: Provider, name: str, target: Target, verbose: bool) -> Iterator[str]:
+    yield f"{row.name}:{name}" if name else row.name
+    describe = getattr(row.module, "describe", None) if verbose else None
+    if describe is not None:
+        for line in describe(row, name, target):
+            yield INDENT + line

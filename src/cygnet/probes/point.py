@@ -1,0 +1,82 @@
+"""From an attach point of the syntax tree to the events that it names."""
+
+from __future__ import annotations
+
+from cygnet.errors import ProbeError, TraceSyntaxError
+from cygnet.probes.closest import did_you_mean
+from cygnet.probes.model import Options, Parsed, Part
+from cygnet.probes.registry import names, provider
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from cygnet.probes.model import Match, PointLike, Target
+    from cygnet.source import Span
+
+
+def parse(point: PointLike, parameters: Sequence[str] = ()) -> Parsed:
+    """Read an attach point, with the script's positional parameters filled in.
+
+    Raises TraceSyntaxError with the span of the part that is wrong.
+    """
+    filled = tuple(parameters)
+    parts = [Part(part.fill(filled), part.span, part.quoted) for part in point.parts]
+    return parse_parts(parts, point.span)
+
+
+def parse_text(text: str) -> Parsed:
+    """Read an attach point from plain text, without a source: for tests and for tools."""
+    return parse_parts([Part(piece) for piece in text.split(":")], None)
+
+
+def parse_parts(parts: list[Part], span: Span | None) -> Parsed:
+    """Read an attach point from its parts; the first names the provider."""
+    first = parts[0]
+    row = provider(first.text)
+    if row is None:
+        hints = did_you_mean(first.text, [name for name in names() if len(name) > 2])
+        raise TraceSyntaxError(f"unknown probe type: {first.text}", first.span or span, hints)
+    return row.parse(parts[1:], span)
+
+
+def expand(parsed: Parsed, target: Target, options: Options | None = None) -> list[Match]:
+    """Every event that a parsed attach point names, at least one.
+
+    Raises ProbeError when there is none; that says what is missing, and what may have been meant.
+    """
+    return parsed.provider.expand(parsed, target, options or Options())
+
+
+def expand_all(points: Sequence[Parsed], target: Target, options: Options) -> list[Match]:
+    """The events of all attach points of one probe, in the order written, each once.
+
+    What finds nothing is an error, a warning (collected in `options`) or nothing, as ``missing_probes``
+    says. A wildcard that finds nothing is passed over silently when another point of the probe finds
+    something.
+    """
+    found: list[Match] = []
+    missing: list[ProbeError] = []
+    for parsed in points:
+        try:
+            found.extend(parsed.provider.expand(parsed, target, options))
+        except ProbeError as error:
+            if not parsed.provider.supported:
+                raise
+            if not parsed.is_wild and options.missing == "error":
+                raise
+            missing.append(error)
+    _account(points, found, missing, options)
+    return _each_once(found)
+
+
+def _account(points: Sequence[Parsed], found: list[Match], missing: list[ProbeError], options: Options) -> None:
+    if not found and missing and options.missing == "error":
+        raise missing[0]
+    if options.missing == "warn":
+        options.warnings.extend(missing)
+
+
+def _each_once(matches: list[Match]) -> list[Match]:
+    unique = {match.probe: match for match in reversed(matches)}
+    return matches if len(unique) == len(matches) else [m for m in matches if unique.pop(m.probe, None) is not None]

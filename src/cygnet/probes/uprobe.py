@@ -1,0 +1,182 @@
+"""uprobe and uretprobe: entry to and return from a function of a program or library."""
+
+from __future__ import annotations
+
+from cygnet.errors import ProbeError
+from cygnet.probes.binary import executable_of, resolve_all
+from cygnet.probes.model import Match, Parsed
+from cygnet.probes.numbers import number
+from cygnet.probes.syntax import count, function_offset, wrong
+from cygnet.uapi.bpf import BPF_PROG_TYPE_KPROBE
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from typing import Any
+
+    from cygnet.probes.model import Options, Part, Target
+    from cygnet.probes.registry import Provider
+    from cygnet.probes.symbols import Symbols
+    from cygnet.source import Span
+
+
+def parse(row: Provider, parts: list[Part], span: Span | None) -> Parsed:
+    """``uprobe:BINARY:FUNCTION[+OFFSET]``, ``uprobe:BINARY:0xADDRESS``, ``uprobe:BINARY:cpp:"NAME"``,
+    ``uprobe:BINARY@FILE:LINE[:COLUMN]``; without a binary (with -p or -c) that of the process."""
+    count(row, parts, span, 1, 3)
+    first = parts[0]
+    if "@" in first.text and not first.quoted:
+        return _line(row, parts, span)
+    if len(parts) == 3 and parts[1].text != "cpp":
+        raise wrong(parts[1], span, f"{row.name} knows no language {parts[1].text}", 'write cpp, or quote a name that holds a colon')
+    cpp = len(parts) > 1 and parts[-2].text == "cpp" and not (len(parts) == 2 and "/" in first.text)
+    binary = "" if len(parts) == 1 or (cpp and len(parts) == 2) else first.text
+    return _function(row, parts, span, binary, "cpp" if cpp else "")
+
+
+def _function(row: Provider, parts: list[Part], span: Span | None, binary: str, mode: str) -> Parsed:
+    last = parts[-1]
+    address = number(last.text) if not last.quoted else None
+    if address is not None:
+        return Parsed(row, parts, span, target=binary, address=address)
+    name, offset = (last.text, 0) if mode else function_offset(last, span)
+    if offset and row.name == "uretprobe":
+        raise wrong(last, span, f"uretprobe takes no offset: a function returns as a whole, not at {last.text}")
+    if offset and "*" in name:
+        raise wrong(last, span, f"an offset needs one function, not {name}")
+    return Parsed(row, parts, span, target=binary, name=name, offset=offset, mode=mode)
+
+
+def _line(row: Provider, parts: list[Part], span: Span | None) -> Parsed:
+    binary, _, file = parts[0].text.partition("@")
+    if len(parts) < 2 or any(number(part.text) is None for part in parts[1:]):
+        raise wrong(parts[-1], span, f"write {row.name}:{binary}@{file}:LINE[:COLUMN]")
+    column = number(parts[2].text) if len(parts) == 3 else 0
+    return Parsed(row, parts, span, target=binary, name=file, value=number(parts[1].text) or 0, offset=column or 0,
+                  mode="line")  # fmt: skip
+
+
+# ── expansion ────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def expand(parsed: Parsed, target: Target, options: Options) -> list[Match]:
+    """One match a function and binary. A name with several addresses is attached to all of them."""
+    if parsed.mode:
+        what = "demangled C++ names" if parsed.mode == "cpp" else "source lines"
+        raise ProbeError(f"{parsed.text}: {parsed.provider.name} on {what} cannot be compiled yet", parsed.span)
+    paths = _paths(parsed, options)
+    found: list[Match] = []
+    trouble: ProbeError | None = None
+    for path in paths:
+        try:
+            found.extend(_in_binary(parsed, path, options))
+        except ProbeError as error:
+            if len(paths) == 1:
+                raise
+            trouble = error
+    if not found:
+        raise trouble or ProbeError(f"no function matches {parsed.text}", parsed.span)
+    return found
+
+
+def _paths(parsed: Parsed, options: Options) -> list[str]:
+    if parsed.target:
+        return resolve_all(parsed.target, options.pid, parsed.parts[0].span or parsed.span)
+    if options.pid <= 0:
+        syntax = parsed.provider.syntax
+        raise ProbeError(f"{parsed.text} names no binary, and no process was given with -p or -c", parsed.span,
+                         (f"write {syntax}",))  # fmt: skip
+    return [executable_of(options.pid, parsed.span)]
+
+
+def _in_binary(parsed: Parsed, path: str, options: Options) -> list[Match]:
+    symbols = _open(path, parsed.span)
+    if parsed.address >= 0:
+        offset = _file_offset(symbols, parsed.address, f"0x{parsed.address:x}", path, parsed.span)
+        return [_match(parsed, path, f"0x{parsed.address:x}", (offset,), options)]
+    if "*" in parsed.name:
+        return _wild(parsed, path, symbols, options)
+    places = symbols.find(parsed.name)
+    if not places:
+        raise _no_function(parsed, path, symbols)
+    if parsed.offset:
+        _check_offset(parsed, places, options)
+    text = f"{parsed.name}+{parsed.offset}" if parsed.offset else parsed.name
+    name = f"{parsed.name} in {path}"
+    offsets = [_file_offset(symbols, address + parsed.offset, name, path, parsed.span) for address, _ in places]
+    return [_match(parsed, path, text, tuple(sorted(set(offsets))), options)]
+
+
+def _wild(parsed: Parsed, path: str, symbols: Symbols, options: Options) -> list[Match]:
+    from cygnet.probes.wildcard import matcher
+
+    matches, wanted = [], matcher(parsed.name)
+    for name, places in symbols.functions().items():
+        if wanted(name):
+            offsets = {symbols.file_offset(address) for address, _ in places} - {None}
+            if offsets:
+                matches.append(_match(parsed, path, name, tuple(sorted(offsets)), options))  # type: ignore[type-var]
+    if not matches:
+        raise ProbeError(f"no function of {path} matches {parsed.name}", parsed.span)
+    return sorted(matches, key=lambda match: match.func)
+
+
+def _match(parsed: Parsed, path: str, function: str, offsets: tuple[int, ...], options: Options) -> Match:
+    row = parsed.provider
+    ret = row.name == "uretprobe"
+    pid = options.pid if options.pid > 0 else -1
+    targets: tuple[dict[str, Any], ...] = tuple(
+        [{"path": path, "offset": offset, "ret": ret, "pid": pid, "ref_ctr_offset": 0} for offset in offsets]
+    )
+    return Match(parsed, f"{row.name}:{path}:{function}", BPF_PROG_TYPE_KPROBE, "uprobe", targets, context="regs",
+                 space="user", func=function, preemptible=True, per_cpu_exact=False)  # fmt: skip
+
+
+def _open(path: str, span: Span | None) -> Symbols:
+    from cygnet.probes.symbols import Symbols
+
+    return Symbols(path, span)
+
+
+def _file_offset(symbols: Symbols, address: int, what: str, path: str, span: Span | None) -> int:
+    offset = symbols.file_offset(address)
+    if offset is None:
+        raise ProbeError(f"{what} is not in a loaded part of {path}", span)
+    return offset
+
+
+def _check_offset(parsed: Parsed, places: list[tuple[int, int]], options: Options) -> None:
+    size = min(size for _, size in places)
+    if options.unsafe or parsed.offset < size:
+        return
+    if not size:
+        raise ProbeError(f"{parsed.name} has no size in the symbol table, so an offset cannot be checked", parsed.span,
+                         ("--unsafe skips the check; a wrong offset may crash the traced program",))  # fmt: skip
+    raise ProbeError(f"offset {parsed.offset} is outside of {parsed.name}, which has {size} bytes", parsed.span)
+
+
+def _no_function(parsed: Parsed, path: str, symbols: Symbols) -> ProbeError:
+    from cygnet.probes.closest import did_you_mean
+
+    functions = symbols.functions()
+    hints: tuple[str, ...] = did_you_mean(parsed.name, functions, f"{parsed.provider.name}:{path}:{{}}")
+    if not functions:
+        hints = (f"{path} has no function symbols: probe an address instead, {parsed.provider.name}:{path}:0xADDRESS",)
+    return ProbeError(f"there is no function {parsed.name} in {path}", parsed.span, hints)
+
+
+# ── listing ──────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def select(row: Provider, pattern: str, target: Target) -> Iterator[str]:
+    """``BINARY:FUNCTION`` for a pattern of both; a binary alone means all of its functions."""
+    from cygnet.probes.wildcard import matcher
+
+    binary, colon, function = pattern.rpartition(":")
+    if not colon:
+        binary, function = pattern, "*"
+    wanted: Callable[[str], bool] = matcher(function or "*")
+    for path in resolve_all(binary):
+        for name in sorted(_open(path, None).functions()):
+            if wanted(name):
+                yield f"{path}:{name}"

@@ -69,7 +69,7 @@ def _lookup(
 def _walk(store: KernelMap, delete: bool) -> tuple[int, bytes, bytes]:
     keys: list[bytes] = []
     values: list[bytes] = []
-    for key in store.keys():
+    for key in store.keys():  # noqa: SIM118 - a map is no mapping
         value = store.lookup(key)
         if value is not None:
             keys.append(key)

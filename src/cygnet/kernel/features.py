@@ -77,16 +77,28 @@ def has_prog_type(type: int) -> bool:
     Some types want a function to attach to; they make the verifier speak, or answer ENOTSUPP, which is a yes. A
     kernel that refuses a type to everyone (EPERM, though no capability is missing) has not got it.
     """
-    attach = {bpf.BPF_PROG_TYPE_CGROUP_SOCK_ADDR: bpf.BPF_CGROUP_INET4_BIND, bpf.BPF_PROG_TYPE_SK_LOOKUP: bpf.BPF_SK_LOOKUP,
-              bpf.BPF_PROG_TYPE_CGROUP_SOCKOPT: bpf.BPF_CGROUP_GETSOCKOPT, bpf.BPF_PROG_TYPE_NETFILTER: bpf.BPF_NETFILTER,
-              bpf.BPF_PROG_TYPE_TRACING: bpf.BPF_TRACE_RAW_TP}  # fmt: skip
+    attach = {
+        bpf.BPF_PROG_TYPE_CGROUP_SOCK_ADDR: bpf.BPF_CGROUP_INET4_BIND,
+        bpf.BPF_PROG_TYPE_SK_LOOKUP: bpf.BPF_SK_LOOKUP,
+        bpf.BPF_PROG_TYPE_CGROUP_SOCKOPT: bpf.BPF_CGROUP_GETSOCKOPT,
+        bpf.BPF_PROG_TYPE_NETFILTER: bpf.BPF_NETFILTER,
+        bpf.BPF_PROG_TYPE_TRACING: bpf.BPF_TRACE_RAW_TP,
+    }
     flags = bpf.BPF_F_SLEEPABLE if type == bpf.BPF_PROG_TYPE_SYSCALL else 0
     log = bytearray(4096)
     code, license = bytearray(R0_IS_0 + EXIT), bytearray(b"GPL\0")
     attr = sys.pack(
-        layouts.ATTR_PROG_LOAD, prog_type=type, insns=sys.address(code), insn_cnt=2, license=sys.address(license),
-        expected_attach_type=attach.get(type, 0), prog_flags=flags, log_level=1, log_size=len(log), log_buf=sys.address(log),
-    )  # fmt: skip
+        layouts.ATTR_PROG_LOAD,
+        prog_type=type,
+        insns=sys.address(code),
+        insn_cnt=2,
+        license=sys.address(license),
+        expected_attach_type=attach.get(type, 0),
+        prog_flags=flags,
+        log_level=1,
+        log_size=len(log),
+        log_buf=sys.address(log),
+    )
     result = sys.bpf_try(bpf.BPF_PROG_LOAD, attr)
     # The verifier's words, and errnos other than EINVAL, come only after the type was found.
     spoken = log[0] != 0 or result == -sys.ENOTSUPP

@@ -333,9 +333,7 @@ def map_failure(errno: int, what: str, store: KernelMap) -> CygnetError:
     return sys.failure(errno, what, "bpf")
 
 
-def _create_failure(
-    errno: int, type: int, key_size: int, value_size: int, max_entries: int, name: str
-) -> CygnetError:
+def _create_failure(errno: int, type: int, key_size: int, value_size: int, max_entries: int, name: str) -> CygnetError:
     what = (
         f"create map {name!r} (type {type}, key of {key_size} bytes, value of {value_size} bytes, "
         f"{max_entries} entries)"

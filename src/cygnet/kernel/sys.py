@@ -21,7 +21,13 @@ Layout = tuple[str, tuple[str, ...]]
 ENOTSUPP = 524  # include/linux/errno.h: the kernel's own, that leaks out of bpf(2); strerror() has no text for it
 
 # From the system call tables arch/x86/entry/syscalls/syscall_64.tbl and include/uapi/asm-generic/unistd.h.
-_NUMBERS = {"x86_64": (321, 298), "aarch64": (280, 241), "riscv64": (280, 241), "s390x": (351, 331), "ppc64le": (361, 319)}
+_NUMBERS = {
+    "x86_64": (321, 298),
+    "aarch64": (280, 241),
+    "riscv64": (280, 241),
+    "s390x": (351, 331),
+    "ppc64le": (361, 319),
+}
 
 _libc = ctypes.CDLL(None, use_errno=True)
 

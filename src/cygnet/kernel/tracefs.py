@@ -18,7 +18,8 @@ class TracepointField(NamedTuple):
 
     `data_loc`: the field is a u32 that says where in the record the data lies (offset in its low half,
     length in its high half); `rel_loc`: the same, counted from the end of the field. `length` is the
-    number of elements of an array, 0 for a scalar; an array of no fixed length has size 0. `common` fields begin every record.
+    number of elements of an array, 0 for a scalar; an array of no fixed length has size 0.
+    `common` fields begin every record.
     """
 
     name: str
@@ -66,7 +67,9 @@ def _missing() -> Exception:
             call="open",
             hints=("run it as root, or: sudo mount -o remount,mode=755 " + mounted[0],),
         )
-    return NotSupported("tracefs", f"a mount, once after boot, as root: {MOUNT_COMMAND}", call="open", hints=(MOUNT_COMMAND,))
+    return NotSupported(
+        "tracefs", f"a mount, once after boot, as root: {MOUNT_COMMAND}", call="open", hints=(MOUNT_COMMAND,)
+    )
 
 
 def _mounted_places() -> list[str]:

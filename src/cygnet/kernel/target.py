@@ -1,0 +1,128 @@
+"""The running system as compilers and loaders see it: tracepoints, CPUs, features, clocks, namespaces.
+
+Each fact is found when it is first asked for.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from typing import Any
+
+from cygnet.kernel import cpus, tracefs
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from cygnet.kernel.tracefs import TracepointFormat
+
+INIT_PID_NAMESPACE = 0xEFFFFFFC  # include/linux/proc_ns.h: PROC_PID_INIT_INO
+
+
+class LiveTarget:
+    """TargetInfo of the machine we run on."""
+
+    __slots__ = ("_btf", "_events", "_formats")
+
+    def __init__(self) -> None:
+        self._events: list[str] | None = None
+        self._formats: dict[tuple[str, str], TracepointFormat] = {}
+        self._btf: Any = None
+
+    # ── types and names ──
+
+    def tracepoint_events(self) -> list[str]:
+        """Every tracepoint as ``subsys:event``. Raises when tracefs is not mounted, with the command that mounts it."""
+        if self._events is None:
+            self._events = tracefs.events()
+        return self._events
+
+    def tracepoint_format(self, subsys: str, event: str) -> TracepointFormat:
+        """A tracepoint's id and fields. ProbeError when there is none of that name."""
+        key = (subsys, event)
+        if key not in self._formats:
+            self._formats[key] = tracefs.event_format(subsys, event)
+        return self._formats[key]
+
+    def btf(self) -> Any:
+        """The kernel's own types. NotSupported when the kernel has no BTF."""
+        if self._btf is None:
+            from cygnet.btf import Btf
+
+            self._btf = Btf.kernel()
+        return self._btf
+
+    # ── the machine ──
+
+    @property
+    def release(self) -> str:
+        """The kernel's release, such as ``6.18.1``."""
+        return os.uname().release
+
+    @property
+    def version(self) -> tuple[int, int]:
+        from cygnet.kernel.rlimit import kernel_version
+
+        return kernel_version()
+
+    @property
+    def machine(self) -> str:
+        """The architecture, as uname(2) says it: ``x86_64``, ``aarch64`` …"""
+        return os.uname().machine
+
+    def possible_cpus(self) -> tuple[int, ...]:
+        return cpus.possible()
+
+    def online_cpus(self) -> tuple[int, ...]:
+        return cpus.online()
+
+    def has(self, feature: str) -> bool:
+        """Whether the kernel has a feature: a name of kernel.features.names()."""
+        from cygnet.kernel import features
+
+        return features.has(feature)
+
+    # ── this process's place in it ──
+
+    def pid_namespace(self) -> tuple[int, int, bool]:
+        """(device, inode, is it the initial one): what bpf_get_ns_current_pid_tgid() takes. When it is the initial
+        one, a pid in the kernel is a pid here.
+        """
+        stat = os.stat("/proc/self/ns/pid")
+        return kernel_dev(stat.st_dev), stat.st_ino, stat.st_ino == INIT_PID_NAMESPACE
+
+    def boot_offset_ns(self) -> int:
+        """What to add to a CLOCK_BOOTTIME stamp (bpf_ktime_get_boot_ns) for the time of day."""
+        return _offset(time.CLOCK_BOOTTIME)
+
+    def monotonic_offset_ns(self) -> int:
+        """What to add to a CLOCK_MONOTONIC stamp (bpf_ktime_get_ns) for the time of day."""
+        return _offset(time.CLOCK_MONOTONIC)
+
+    def lockdown(self) -> str:
+        """``none``, ``integrity``, ``confidentiality``, or "" when the kernel does not tell."""
+        from cygnet.kernel.denied import lockdown
+
+        return lockdown()
+
+    def has_capability(self, name: str) -> bool:
+        """Whether ``bpf``, ``perfmon``, ``sys_admin`` … is effective for this thread."""
+        from cygnet.kernel.denied import has_capability
+
+        return has_capability(name)
+
+
+def kernel_dev(dev: int) -> int:
+    """stat's device number as the kernel keeps it (include/linux/kdev_t.h: MKDEV), to compare with."""
+    return os.major(dev) << 20 | os.minor(dev)
+
+
+def _offset(clock: int) -> int:
+    """Time of day less a clock, from the tightest of a few readings (ns)."""
+    best, offset = 1 << 62, 0
+    for _ in range(5):
+        before = time.clock_gettime_ns(clock)
+        wall = time.time_ns()
+        after = time.clock_gettime_ns(clock)
+        if after - before < best:
+            best, offset = after - before, wall - (before + after) // 2
+    return offset

@@ -36,6 +36,10 @@ class LiveTarget:
             self._events = tracefs.events()
         return self._events
 
+    def has_tracepoint(self, subsys: str, event: str) -> bool:
+        """Whether there is such a tracepoint: much cheaper than the list of all."""
+        return tracefs.has_event(subsys, event)
+
     def tracepoint_format(self, subsys: str, event: str) -> TracepointFormat:
         """A tracepoint's id and fields. ProbeError when there is none of that name."""
         key = (subsys, event)

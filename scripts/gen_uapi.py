@@ -13,16 +13,18 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import json
 import os
 import re
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
-from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT / "src"))
+
+from cygnet.btf import ARRAY, COMPOSITES, ENUMS, INT, STRUCT, UNION, Btf, BtfType, resolve, size_of  # noqa: E402
+
 OUT = ROOT / "src" / "cygnet" / "uapi"
 HEADERS = ("linux/bpf.h", "linux/bpf_common.h", "linux/btf.h", "linux/perf_event.h")
 
@@ -136,8 +138,6 @@ LAYOUTS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
     ("PERF_EVENT_ATTR", "perf_event_attr", ()),
 )
 
-Type = dict[str, Any]
-
 
 # ── sources ──────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -164,22 +164,14 @@ def header_constants(names_of_modules: re.Pattern[str]) -> dict[str, int]:
     return {name: int(value) for name, value in (line.split() for line in out.splitlines())}
 
 
-def btf_types() -> dict[int, Type]:
-    """The running kernel's types, by id."""
-    command = ["bpftool", "btf", "dump", "file", "/sys/kernel/btf/vmlinux", "-j"]
-    types: list[Type] = json.loads(subprocess.run(command, capture_output=True, check=True).stdout)["types"]
-    return {t["id"]: t for t in types}
-
-
-def btf_constants(types: dict[int, Type], known: dict[str, int]) -> dict[str, int]:
+def btf_constants(btf: Btf, known: dict[str, int]) -> dict[str, int]:
     """Enumerators of the uapi's enumerations: those the header has a member of, and the NEW_ ones."""
     result: dict[str, int] = {}
-    for t in types.values():
-        if t["kind"] not in ("ENUM", "ENUM64"):
+    for t in btf.types():
+        if t.kind not in ENUMS:
             continue
-        mask = 0xFFFFFFFF if t["size"] == 4 and t["encoding"] == "UNSIGNED" else -1
-        values = {v["name"]: int(v["val"]) & mask for v in t["values"]}
-        new = t["name"] in NEW_ENUMS or not NEW_ANONYMOUS.isdisjoint(values)
+        values = dict(t.enumerators)
+        new = t.name in NEW_ENUMS or not NEW_ANONYMOUS.isdisjoint(values)
         if new or sum(n in known for n in values) * 2 >= min(len(values), 4):
             result.update({n: v for n, v in values.items() if not is_sentinel(n)})
     return result
@@ -193,80 +185,64 @@ def is_sentinel(name: str) -> bool:
 # ── layouts ──────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def resolve(types: dict[int, Type], type_id: int) -> Type:
-    t = types[type_id]
-    while t["kind"] in ("TYPEDEF", "CONST", "VOLATILE", "RESTRICT"):
-        t = types[t["type_id"]]
-    return t
-
-
-def size_of(types: dict[int, Type], t: Type) -> int:
-    if t["kind"] == "PTR":
-        return 8
-    if t["kind"] == "ARRAY":
-        return int(t["nr_elems"]) * size_of(types, resolve(types, t["type_id"]))
-    return int(t["size"])
-
-
-def follow(types: dict[int, Type], t: Type, path: tuple[str, ...]) -> Type:
+def follow(t: BtfType, path: tuple[str, ...]) -> BtfType:
     for step in path:
-        t = member_type(types, t, step)
+        t = member_type(t, step)
     return t
 
 
-def member_type(types: dict[int, Type], t: Type, step: str) -> Type:
+def member_type(t: BtfType, step: str) -> BtfType:
     """The type of a member, looking through anonymous ones; for "=name", of the anonymous one that has it."""
-    for member in t["members"]:
-        inner = resolve(types, member["type_id"])
-        if member["name"] == step:
+    for member in t.members:
+        inner = resolve(t.btf.type(member.type_id))
+        if member.name == step:
             return inner
-        if member["name"] == "(anon)":
-            if step[0] == "=" and any(m["name"] == step[1:] for m in inner["members"]):
+        if not member.name:
+            if step[0] == "=" and any(m.name == step[1:] for m in inner.members):
                 return inner
             with contextlib.suppress(LookupError):
-                return member_type(types, inner, step)
-    raise LookupError(f"no {step} in {t['name']}")
+                return member_type(inner, step)
+    raise LookupError(f"no {step} in {t.name}")
 
 
-def format_of(types: dict[int, Type], t: Type) -> str:
-    if t["kind"] == "ARRAY":
-        element = resolve(types, t["type_id"])
-        if size_of(types, element) == 1:
-            return f"{t['nr_elems']}s"
-        return format_of(types, element) * int(t["nr_elems"])
-    signed = t.get("encoding") in ("SIGNED", "CHAR", "BOOL")
-    letter = {1: "B", 2: "H", 4: "I", 8: "Q"}[size_of(types, t)]
-    return letter.lower() if signed and t["kind"] == "INT" else letter
+def format_of(t: BtfType) -> str:
+    if t.kind == ARRAY:
+        element = resolve(t.type)
+        return f"{t.nelems}s" if size_of(element) == 1 else format_of(element) * t.nelems
+    letter = {1: "B", 2: "H", 4: "I", 8: "Q"}[size_of(t)]
+    return letter.lower() if t.kind == INT and t.is_signed else letter
 
 
-def flatten(types: dict[int, Type], struct: Type) -> tuple[str, list[str], dict[str, int]]:
+def flatten(struct: BtfType) -> tuple[str, list[str], dict[str, int]]:
     """A `struct` format, field names, and bit numbers of bit fields (which share one integer field).
 
     A union of members of one size is one field, by the first one's name. A union that holds structs (the
     per-kind tail of link_create and link_info) ends the layout: its variants have layouts of their own.
     """
-    fmt, fields, bits, at, storage = "=", [], {}, 0, 0
-    for member in struct["members"]:
-        t, offset, name = resolve(types, member["type_id"]), member["bits_offset"] // 8, member["name"]
-        if member.get("bitfield_size"):
-            bits[name] = member["bits_offset"]
-            storage = size_of(types, t)
+    fields: list[str] = []
+    bits: dict[str, int] = {}
+    fmt, at, storage = "=", 0, 0
+    for member in struct.members:
+        t, offset, name = resolve(struct.btf.type(member.type_id)), member.bit_offset // 8, member.name
+        if member.bitfield_size:
+            bits[name] = member.bit_offset
+            storage = size_of(t)
             continue
         if bits and "bits" not in fields:
             first = min(bits.values())
             fmt, fields, at = fmt + {4: "I", 8: "Q"}[storage], [*fields, "bits"], first // 8 + storage
             bits = {n: b - first for n, b in bits.items()}
-        if t["kind"] == "UNION":
-            if any(resolve(types, m["type_id"])["kind"] in ("STRUCT", "UNION") for m in t["members"]):
+        if t.kind == UNION:
+            parts = [resolve(struct.btf.type(m.type_id)) for m in t.members]
+            if any(part.kind in COMPOSITES for part in parts):
                 pad = offset - at
                 return fmt + (f"{pad}x" if pad else ""), fields, bits
-            name = t["members"][0]["name"] if name == "(anon)" else name
-            t = resolve(types, t["members"][0]["type_id"])
+            name, t = name or t.members[0].name, parts[0]
         if offset != at:
             fmt += f"{offset - at}x"
-        fmt, at = fmt + format_of(types, t), offset + size_of(types, t)
+        fmt, at = fmt + format_of(t), offset + size_of(t)
         fields.append(name)
-    return fmt + (f"{struct['size'] - at}x" if struct["size"] > at else ""), fields, bits
+    return fmt + (f"{struct.size - at}x" if struct.size > at else ""), fields, bits
 
 
 # ── writing ──────────────────────────────────────────────────────────────────────────────────────────────
@@ -296,8 +272,7 @@ def module_text(doc: str, rows: dict[str, int]) -> str:
     return "".join(lines)
 
 
-def layouts_text(types: dict[int, Type]) -> str:
-    by_name = {t["name"]: t for t in types.values() if t["kind"] in ("STRUCT", "UNION")}
+def layouts_text(btf: Btf) -> str:
     lines = [
         provenance(),
         '"""Layouts of bpf_attr\'s members and of the info structs: a `struct` format and the fields\' names.\n\n'
@@ -305,13 +280,13 @@ def layouts_text(types: dict[int, Type]) -> str:
         '"""\n\n',
     ]
     for const, name, path in LAYOUTS:
-        if name not in by_name:
-            print(f"gen_uapi: the kernel's BTF has no struct {name}", file=sys.stderr)
-            continue
-        fmt, fields, bits = flatten(types, follow(types, by_name[name], path))
+        struct = btf.find(name, UNION if name == "bpf_attr" else STRUCT)
+        if struct is None:
+            raise LookupError(f"the kernel's BTF has no {name}")
+        fmt, fields, bits = flatten(follow(struct, path))
         body = "".join(f'        "{f}",\n' for f in fields)
         names = f"(\n{body}    )" if len(fields) > 1 else f'("{fields[0]}",)'
-        lines.append(f"{const} = (\n    {json.dumps(fmt)},\n    {names},\n)\n")
+        lines.append(f'{const} = (\n    "{fmt}",\n    {names},\n)\n')
         for field, bit in bits.items():
             if not field.startswith("__"):
                 lines.append(f"{const}_BIT_{field.upper()} = {bit}\n")
@@ -322,8 +297,8 @@ def modules() -> dict[str, str]:
     """File name → text, of every generated module."""
     patterns = [(name, doc, re.compile(p)) for name, doc, p in MODULES]
     known = header_constants(re.compile("|".join(f"(?:{p})" for _n, _d, p in MODULES)))
-    types = btf_types()
-    constants = known | btf_constants(types, known)
+    btf = Btf.kernel(use_cache=False)
+    constants = known | btf_constants(btf, known)
     constants |= {name: value for name, value, _source in HAND_ROWS if name not in constants}
     rows: dict[str, dict[str, int]] = {name: {} for name, _doc, _p in MODULES}
     for const, value in sorted(constants.items(), key=lambda item: (family(item[0]), item[1], item[0])):
@@ -331,7 +306,7 @@ def modules() -> dict[str, str]:
         if home:
             rows[home][const] = value
     texts = {f"{name}.py": module_text(doc, rows[name]) for name, doc, _p in MODULES}
-    texts["layouts.py"] = layouts_text(types)
+    texts["layouts.py"] = layouts_text(btf)
     return texts
 
 

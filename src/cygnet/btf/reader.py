@@ -338,7 +338,7 @@ class Btf:
         )
 
     def names_starting(self, prefix: str) -> Iterator[str]:
-        """The strings of this object's own that begin so, each once: names of types, members, functions. Needs no index."""
+        """This object's own strings that begin so, each once: names of types, members, functions. Needs no index."""
         raw, end = self._raw, self._string_end
         wanted = b"\0" + prefix.encode()
         at = raw.find(wanted, self._string_start, end)

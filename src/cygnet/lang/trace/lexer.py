@@ -25,7 +25,10 @@ DIGITS = frozenset("0123456789")
 WORD = LETTERS | DIGITS
 _SPACE = frozenset(" \t\n\r\f\v")
 _SINGLE = frozenset("()[],;?:~")
-_PAIRS = frozenset("== != <= >= << >> && || -> ++ -- .. += -= *= /= %= &= |= ^=".split())
+_PAIRS = frozenset((
+    "==", "!=", "<=", ">=", "<<", ">>", "&&", "||", "->", "++", "--", "..",
+    "+=", "-=", "*=", "/=", "%=", "&=", "|=", "^=",
+))  # fmt: skip
 _TRIPLES = frozenset(("<<=", ">>="))
 _OPERATORS = frozenset("=!<>+-*/%&|^.")
 _ODD_HINTS = {

@@ -15,15 +15,18 @@ _C_WORDS = frozenset(("unsigned", "signed", "char", "short", "int", "long"))
 # Names that are types wherever they stand: none of them can be a value.
 TYPE_WORDS = frozenset(
     (
-        "bool void string buffer inet float double int8 int16 int32 int64 uint8 uint16 uint32 uint64"
-        " u8 u16 u32 u64 s8 s16 s32 s64 __u8 __u16 __u32 __u64 __s8 __s16 __s32 __s64"
-        " __be16 __be32 __be64 __le16 __le32 __le64"
-    ).split()
-).union(_C_WORDS)
+        "bool", "void", "string", "buffer", "inet", "float", "double",
+        "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64",
+        "u8", "u16", "u32", "u64", "s8", "s16", "s32", "s64",
+        "__u8", "__u16", "__u32", "__u64", "__s8", "__s16", "__s32", "__s64",
+        "__be16", "__be32", "__be64", "__le16", "__le32", "__le64",
+    )
+).union(_C_WORDS)  # fmt: skip
 # What can follow the parenthesis of a cast and cannot follow that of a value.
-_OPERAND_FIRST = frozenset(
-    "IDENT INT STR VAR MAP PARAM ( ! ~ true false config sizeof offsetof typeof typeinfo comptime".split()
-)
+_OPERAND_FIRST = frozenset((
+    "IDENT", "INT", "STR", "VAR", "MAP", "PARAM", "(", "!", "~", "true", "false", "config",
+    "sizeof", "offsetof", "typeof", "typeinfo", "comptime",
+))  # fmt: skip
 
 
 class TypeParser(Cursor):

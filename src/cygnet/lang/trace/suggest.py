@@ -8,7 +8,7 @@ if TYPE_CHECKING:
 
 
 def did_you_mean(word: str, candidates: Iterable[str]) -> str | None:
-    """The candidate nearest to `word`, or None when none is near: one typing error in four characters, at most three."""
+    """The candidate nearest to `word`, or None: one typing error in about four letters is near, at most three."""
     limit = min(3, (len(word) + 2) // 4 + (len(word) > 2))
     lowered = word.lower()
     best: str | None = None
@@ -24,7 +24,7 @@ def did_you_mean(word: str, candidates: Iterable[str]) -> str | None:
 
 
 def distance(a: str, b: str, limit: int) -> int:
-    """How many letters to insert, delete, replace or swap with their neighbour; anything over `limit` is `limit` + 1."""
+    """How many letters to insert, delete, replace or swap with a neighbour; all over `limit` is `limit` + 1."""
     before: list[int] = []
     row = list(range(len(b) + 1))
     for i, x in enumerate(a, 1):

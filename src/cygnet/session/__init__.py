@@ -1,0 +1,1 @@
+"""A running question: attach, poll, decode events, aggregate, render, end."""

@@ -1,0 +1,52 @@
+"""Messages that name a place in the program: errorf, warnf, and run-time trouble of helpers."""
+
+from __future__ import annotations
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from cygnet.spec.actions import Action
+
+_E2BIG, _ENOENT = 7, 2
+_MAP_FULL = "Map full; the element was not updated. More keys: config max_map_keys, or `let @m = hash(N);`"
+
+
+def helper_message(helper: str, code: int) -> str:
+    """What a helper's return code means, as a sentence."""
+    if helper == "map_update_elem" and code == -_E2BIG:
+        return _MAP_FULL
+    if helper == "map_delete_elem" and code == -_ENOENT:
+        return "Can't delete map element: it does not exist."
+    if helper == "map_lookup_elem":
+        return "Can't look up map element: it does not exist."
+    return errno_text(code)
+
+
+def errno_text(code: int) -> str:
+    from os import strerror
+
+    return strerror(abs(code))
+
+
+def text_note(kind: str, severity: str, message: str, action: Action, extra: dict[str, str | int]) -> str:
+    """``FILE:LINE:COL-END: SEVERITY: message``; run-time trouble also shows the line, and the helper."""
+    name, line, start, end = action.where
+    head = f"{name}:{line}:{start}-{end}: {severity}: {message}\n" if name else f"{severity}: {message}\n"
+    if kind not in ("helper_error", "runtime_error"):
+        return head
+    if action.source_line:
+        head += f"{action.source_line}\n{' ' * (start - 1)}{'~' * max(1, end - start)}\n"
+    if kind == "helper_error":
+        head += f"Additional Info - helper: {extra['helper']}, retcode: {extra['retcode']}\n"
+    return head
+
+
+def json_note(kind: str, message: str, action: Action, extra: dict[str, str | int]) -> str:
+    from cygnet.session import json
+
+    name, line, start, _ = action.where
+    if kind == "helper_error":
+        message = errno_text(int(extra["retcode"]))
+    pairs = [("msg", json.string(message))]
+    pairs += [(key, json.string(v) if isinstance(v, str) else json.number(v)) for key, v in extra.items()]
+    pairs += [("filename", json.string(name)), ("line", json.number(line)), ("col", json.number(start))]
+    return json.flat(kind, pairs)

@@ -60,9 +60,16 @@ def _in_path(name: str) -> str | None:
 
 
 def _library(name: str) -> str | None:
-    from cygnet.elf.ldcache import find_library
+    """A library by its short or full name. The path is as the linker's cache has it, links not followed."""
+    from cygnet.elf.lookup import find_library, library_cache
 
-    return find_library(name)
+    real = find_library(name)
+    if real is None:
+        return None
+    for soname, path, _ in library_cache():
+        if soname.startswith((name, "lib" + name)) and os.path.realpath(path) == real:
+            return path
+    return real
 
 
 def _similar(name: str) -> tuple[str, ...]:

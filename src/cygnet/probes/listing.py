@@ -8,7 +8,7 @@ from cygnet.probes.wildcard import matcher
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from cygnet.probes.model import Target
 
@@ -39,10 +39,10 @@ def list_probes(pattern: str | None, target: Target, verbose: bool = False) -> I
     return (line for row in rows for line in _of_provider(row, rest, target, verbose))
 
 
-def _everywhere(wanted: object, target: Target, verbose: bool) -> Iterator[str]:
+def _everywhere(wanted: Callable[[str], bool], target: Target, verbose: bool) -> Iterator[str]:
     for row in ROWS:
         for name in row.names(target):
-            if wanted(name):  # type: ignore[operator]
+            if wanted(name):
                 yield from _lines(row, name, target, verbose)
 
 
@@ -56,7 +56,7 @@ def _of_provider(row: Provider, rest: str, target: Target, verbose: bool) -> Ite
         yield from _lines(row, name, target, verbose)
 
 
-def _pattern(rest: str) -> object:
+def _pattern(rest: str) -> Callable[[str], bool]:
     """Tests names that may end in a colon (where a count may stand), and events named without their module."""
     if not rest:
         return lambda name: True

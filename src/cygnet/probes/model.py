@@ -16,6 +16,11 @@ if TYPE_CHECKING:
     from cygnet.spec.relocs import RelocTemplate
 
 
+class NotCompiledYet(ProbeError):
+    """An attach point that is read, and that no program can be compiled for yet. Never passed over, whatever
+    ``missing_probes`` says: that would be a wrong answer."""
+
+
 class PartLike(Protocol):
     """One colon-divided part of an attach point in a syntax tree."""
 

@@ -3,7 +3,15 @@
 from __future__ import annotations
 
 #: unit → its length in nanoseconds; as a suffix of a number every one of them is allowed
-NS = {"ns": 1, "us": 1000, "ms": 1_000_000, "s": 1_000_000_000, "m": 60_000_000_000, "h": 3_600_000_000_000, "d": 86_400_000_000_000}  # fmt: skip
+NS = {
+    "ns": 1,
+    "us": 1000,
+    "ms": 1_000_000,
+    "s": 1_000_000_000,
+    "m": 60_000_000_000,
+    "h": 3_600_000_000_000,
+    "d": 86_400_000_000_000,
+}
 
 
 def number(text: str) -> int | None:
@@ -13,7 +21,7 @@ def number(text: str) -> int | None:
         return None
     head, e, exponent = digits.partition("e")
     if e and head.isdigit() and exponent.isdigit() and len(exponent) < 3:
-        return int(head) * 10 ** int(exponent)
+        return int(head) * int("1" + "0" * int(exponent))
     try:
         if digits[0] == "0" and digits.isdigit():
             return int(digits, 8)

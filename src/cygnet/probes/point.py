@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from cygnet.errors import ProbeError, TraceSyntaxError
 from cygnet.probes.closest import did_you_mean
-from cygnet.probes.model import Options, Parsed, Part
+from cygnet.probes.model import NotCompiledYet, Options, Parsed, Part
 from cygnet.probes.registry import names, provider
 
 TYPE_CHECKING = False
@@ -49,34 +49,25 @@ def expand(parsed: Parsed, target: Target, options: Options | None = None) -> li
 
 
 def expand_all(points: Sequence[Parsed], target: Target, options: Options) -> list[Match]:
-    """The events of all attach points of one probe, in the order written, each once.
+    """The events of all attach points of one probe, in the order written; two points may name the same one.
 
     What finds nothing is an error, a warning (collected in `options`) or nothing, as ``missing_probes``
     says. A wildcard that finds nothing is passed over silently when another point of the probe finds
     something.
     """
     found: list[Match] = []
-    missing: list[ProbeError] = []
+    missing: list[tuple[Parsed, ProbeError]] = []
     for parsed in points:
         try:
             found.extend(parsed.provider.expand(parsed, target, options))
+        except NotCompiledYet:
+            raise
         except ProbeError as error:
-            if not parsed.provider.supported:
-                raise
             if not parsed.is_wild and options.missing == "error":
                 raise
-            missing.append(error)
-    _account(points, found, missing, options)
-    return _each_once(found)
-
-
-def _account(points: Sequence[Parsed], found: list[Match], missing: list[ProbeError], options: Options) -> None:
-    if not found and missing and options.missing == "error":
-        raise missing[0]
+            missing.append((parsed, error))
+    if missing and not found and options.missing == "error":
+        raise missing[0][1]
     if options.missing == "warn":
-        options.warnings.extend(missing)
-
-
-def _each_once(matches: list[Match]) -> list[Match]:
-    unique = {match.probe: match for match in reversed(matches)}
-    return matches if len(unique) == len(matches) else [m for m in matches if unique.pop(m.probe, None) is not None]
+        options.warnings.extend([error for parsed, error in missing if not (found and parsed.is_wild)])
+    return found

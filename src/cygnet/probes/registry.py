@@ -45,9 +45,9 @@ class Provider(NamedTuple):
     def expand(self, parsed: Parsed, target: Target, options: Options) -> list[Match]:
         """Raises ProbeError: a provider without support names itself and why."""
         if self.reason:
-            from cygnet.errors import ProbeError
+            from cygnet.probes.model import NotCompiledYet
 
-            raise ProbeError(f"{parsed.text}: {self.reason}", parsed.span)
+            raise NotCompiledYet(f"{parsed.text}: {self.reason}", parsed.span)
         found: list[Match] = self.module.expand(parsed, target, options)
         return found
 
@@ -82,7 +82,7 @@ ROWS = (
     Provider("fexit", ("fr", "kretfunc"), "fentry", "fexit[:MODULE]:FUNCTION", _not_yet("fexit")),
     Provider("usdt", ("U",), "usdt", "usdt:BINARY[:NAMESPACE]:PROBE", _not_yet("usdt")),
     Provider("watchpoint", ("w",), "watchpoint", "watchpoint:ADDRESS:LENGTH:MODE", _not_yet("watchpoint")),
-    Provider("asyncwatchpoint", ("aw",), "watchpoint", "asyncwatchpoint:ADDRESS:LENGTH:MODE", _not_yet("asyncwatchpoint")),
+    Provider("asyncwatchpoint", ("aw",), "watchpoint", "asyncwatchpoint:FUNCTION+argN:LENGTH:MODE", _not_yet("asyncwatchpoint")),  # noqa: E501
     Provider("iter", ("it",), "iterator", "iter:TYPE[:PIN]", _not_yet("iter")),
     Provider("test", (), "named", "test:NAME", "test probes run only with --test, which does not exist yet"),
     Provider("bench", (), "named", "bench:NAME", "bench probes run only with --bench, which does not exist yet"),

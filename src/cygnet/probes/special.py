@@ -45,7 +45,9 @@ def expand(parsed: Parsed, target: Target, options: Options) -> list[Match]:
     name = parsed.provider.name
     kind, data = (name, {}) if name != "self" else ("signal", {"signal": parsed.value})
     probetype = "self" if name == "self" else "special"
-    return [Match(parsed, parsed.text, BPF_PROG_TYPE_RAW_TRACEPOINT, kind, (data,), probetype=probetype, preemptible=True)]
+    return [
+        Match(parsed, parsed.text, BPF_PROG_TYPE_RAW_TRACEPOINT, kind, (data,), probetype=probetype, preemptible=True)
+    ]
 
 
 def names(row: Provider, target: Target) -> Iterator[str]:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from cygnet.errors import ProbeError
 from cygnet.probes.binary import executable_of, resolve_all
-from cygnet.probes.model import Match, Parsed
+from cygnet.probes.model import Match, NotCompiledYet, Parsed
 from cygnet.probes.numbers import number
 from cygnet.probes.syntax import count, function_offset, wrong
 from cygnet.uapi.bpf import BPF_PROG_TYPE_KPROBE
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
     from typing import Any
 
     from cygnet.probes.model import Options, Part, Target
@@ -28,7 +28,12 @@ def parse(row: Provider, parts: list[Part], span: Span | None) -> Parsed:
     if "@" in first.text and not first.quoted:
         return _line(row, parts, span)
     if len(parts) == 3 and parts[1].text != "cpp":
-        raise wrong(parts[1], span, f"{row.name} knows no language {parts[1].text}", 'write cpp, or quote a name that holds a colon')
+        raise wrong(
+            parts[1],
+            span,
+            f"{row.name} knows no language {parts[1].text}",
+            "write cpp, or quote a name that holds a colon",
+        )
     cpp = len(parts) > 1 and parts[-2].text == "cpp" and not (len(parts) == 2 and "/" in first.text)
     binary = "" if len(parts) == 1 or (cpp and len(parts) == 2) else first.text
     return _function(row, parts, span, binary, "cpp" if cpp else "")
@@ -63,7 +68,7 @@ def expand(parsed: Parsed, target: Target, options: Options) -> list[Match]:
     """One match a function and binary. A name with several addresses is attached to all of them."""
     if parsed.mode:
         what = "demangled C++ names" if parsed.mode == "cpp" else "source lines"
-        raise ProbeError(f"{parsed.text}: {parsed.provider.name} on {what} cannot be compiled yet", parsed.span)
+        raise NotCompiledYet(f"{parsed.text}: {parsed.provider.name} on {what} cannot be compiled yet", parsed.span)
     paths = _paths(parsed, options)
     found: list[Match] = []
     trouble: ProbeError | None = None
@@ -108,17 +113,14 @@ def _in_binary(parsed: Parsed, path: str, options: Options) -> list[Match]:
 
 
 def _wild(parsed: Parsed, path: str, symbols: Symbols, options: Options) -> list[Match]:
-    from cygnet.probes.wildcard import matcher
-
-    matches, wanted = [], matcher(parsed.name)
-    for name, places in symbols.functions().items():
-        if wanted(name):
-            offsets = {symbols.file_offset(address) for address, _ in places} - {None}
-            if offsets:
-                matches.append(_match(parsed, path, name, tuple(sorted(offsets)), options))  # type: ignore[type-var]
+    matches = []
+    for name, addresses in symbols.places(parsed.name).items():
+        offsets = [offset for offset in map(symbols.file_offset, addresses) if offset is not None]
+        if offsets:
+            matches.append(_match(parsed, path, name, tuple(sorted(set(offsets))), options))
     if not matches:
         raise ProbeError(f"no function of {path} matches {parsed.name}", parsed.span)
-    return sorted(matches, key=lambda match: match.func)
+    return matches
 
 
 def _match(parsed: Parsed, path: str, function: str, offsets: tuple[int, ...], options: Options) -> Match:
@@ -158,7 +160,7 @@ def _check_offset(parsed: Parsed, places: list[tuple[int, int]], options: Option
 def _no_function(parsed: Parsed, path: str, symbols: Symbols) -> ProbeError:
     from cygnet.probes.closest import did_you_mean
 
-    functions = symbols.functions()
+    functions = symbols.names()
     hints: tuple[str, ...] = did_you_mean(parsed.name, functions, f"{parsed.provider.name}:{path}:{{}}")
     if not functions:
         hints = (f"{path} has no function symbols: probe an address instead, {parsed.provider.name}:{path}:0xADDRESS",)
@@ -170,13 +172,9 @@ def _no_function(parsed: Parsed, path: str, symbols: Symbols) -> ProbeError:
 
 def select(row: Provider, pattern: str, target: Target) -> Iterator[str]:
     """``BINARY:FUNCTION`` for a pattern of both; a binary alone means all of its functions."""
-    from cygnet.probes.wildcard import matcher
-
     binary, colon, function = pattern.rpartition(":")
     if not colon:
         binary, function = pattern, "*"
-    wanted: Callable[[str], bool] = matcher(function or "*")
     for path in resolve_all(binary):
-        for name in sorted(_open(path, None).functions()):
-            if wanted(name):
-                yield f"{path}:{name}"
+        for name in _open(path, None).names(function or "*"):
+            yield f"{path}:{name}"

@@ -1,0 +1,94 @@
+"""The functions of a binary, and where in its file they begin."""
+
+from __future__ import annotations
+
+from cygnet.elf import Elf
+from cygnet.errors import ElfError, ProbeError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from cygnet.elf.symbols import Symbol
+    from cygnet.source import Span
+
+
+class Symbols:
+    """A binary's symbols; a stripped one's from its separate debug file, when there is one.
+
+    Raises ProbeError when the file cannot be read or is not ELF.
+    """
+
+    __slots__ = ("_elf", "_extra", "path")
+
+    def __init__(self, path: str, span: Span | None = None) -> None:
+        self.path = path
+        self._extra: list[Elf] | None = None
+        try:
+            self._elf = Elf.open(path)
+        except OSError as error:
+            raise ProbeError(f"cannot read {path}: {error.strerror}", span) from None
+        except ElfError as error:
+            raise ProbeError(f"{path} is not a program or library: {error}", span) from None
+
+    def find(self, name: str) -> list[tuple[int, int]]:
+        """(address, size) of each defined function of exactly that name, by address."""
+        for elf in self._files():
+            found = {
+                symbol.value: symbol.size
+                for table in elf.tables()
+                for symbol in table.named(name)
+                if symbol.is_function and symbol.is_defined
+            }
+            if found:
+                return sorted(found.items())
+        return []
+
+    def names(self, pattern: str = "*") -> list[str]:
+        """Names of defined functions that match, sorted, each once."""
+        found = {symbol.name for elf in self._files() for symbol in elf.functions(pattern)}
+        return sorted(found)
+
+    def places(self, pattern: str) -> dict[str, list[int]]:
+        """name → its addresses, for every defined function that matches."""
+        wanted = set(self.names(pattern))
+        found: dict[str, set[int]] = {}
+        for symbol in self._functions():
+            if symbol.name in wanted:
+                found.setdefault(symbol.name, set()).add(symbol.value)
+        return {name: sorted(found[name]) for name in sorted(found)}
+
+    def file_offset(self, address: int) -> int | None:
+        """Where in the file the byte at an address lies; None when it is in no loaded part."""
+        try:
+            return self._elf.file_offset(address)
+        except ElfError:
+            return None
+
+    def _functions(self) -> Iterator[Symbol]:
+        for elf in self._files():
+            for symbol in elf.symbols():
+                if symbol.is_function and symbol.is_defined:
+                    yield symbol
+
+    def _files(self) -> Iterator[Elf]:
+        """The binary itself, then, only where it has no full table, what holds one for it."""
+        yield self._elf
+        if self._elf.table(".symtab") is None:
+            if self._extra is None:
+                self._extra = list(_separate(self._elf))
+            yield from self._extra
+
+
+def _separate(elf: Elf) -> Iterator[Elf]:
+    from cygnet.elf.lookup import debug_file, mini_debug_info
+
+    try:
+        path = debug_file(elf)
+        if path is not None:
+            yield Elf.open(path)
+        mini = mini_debug_info(elf)
+        if mini is not None:
+            yield mini
+    except (ElfError, OSError):  # without the extra names the binary's own still serve
+        return

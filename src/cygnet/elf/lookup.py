@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import struct
+import sys
 
+from cygnet.elf.numbers import MAGIC
 from cygnet.errors import ElfError
 
 TYPE_CHECKING = False
@@ -15,7 +17,6 @@ if TYPE_CHECKING:
 
 CACHE_PATH = "/etc/ld.so.cache"
 DEBUG_ROOT = "/usr/lib/debug"
-_OLD_MAGIC = b"ld.so-1.7.0\0"
 _NEW_MAGIC = b"glibc-ld.so.cache1.1"
 # glibc's sysdeps/generic/ldconfig.h: the flags' low byte is the kind of library, the next one the machine.
 _FLAGS = {"x86_64": 0x0303, "aarch64": 0x0A03, "riscv64": 0x1003, "s390x": 0x0403, "ppc64le": 0x0503}
@@ -23,29 +24,44 @@ _LARGEST_MINI = 1 << 28  # bytes, so that a hostile file cannot fill the memory
 _STANDARD = ("/lib", "/usr/lib", "/lib64", "/usr/lib64", "/usr/local/lib")
 
 
-def library_cache(data: bytes | None = None) -> Iterator[tuple[str, str, int]]:
-    """(soname, path, flags) of each entry of ld.so.cache, in its order; nothing when there is no cache.
+def _library_cache() -> bytes:
+    try:
+        with open(CACHE_PATH, "rb") as file:
+            return file.read()
+    except OSError:
+        return b""
 
-    Raises ElfError on a damaged one.
+
+def cached_libraries(stems: set[str], data: bytes) -> list[tuple[str, str, int]]:
+    """(soname, path, flags) of entries of an ld.so.cache: those whose soname is a stem, or begins ``stem.so``.
+
+    In the order of the cache; nothing for one of a format from before glibc 2.2. Raises ElfError on a damaged one.
     """
-    if data is None:
-        try:
-            with open(CACHE_PATH, "rb") as file:
-                data = file.read()
-        except OSError:
-            return
     start = data.find(_NEW_MAGIC)
     if start < 0:
-        return
-    try:
-        (count,) = struct.unpack_from("=I", data, start + 20)
-        entries = list(struct.iter_unpack("=iIIIQ", data[start + 48 : start + 48 + 24 * count]))
-        if len(entries) != count:
-            raise ElfError("ld.so.cache is cut short", len(data))
-    except struct.error:
-        raise ElfError("ld.so.cache is cut short", len(data)) from None
-    for flags, key, value, _, _ in entries:
-        yield _string(data, start + key), _string(data, start + value), flags
+        return []
+    size = 24 * int.from_bytes(data[start + 20 : start + 24], sys.byteorder)
+    table = data[start + 48 : start + 48 + size]
+    if len(data) < start + 48 or len(table) != size:
+        raise ElfError("ld.so.cache is cut short", len(data))
+    places = {at for stem in stems for at in _places(data, stem, start)}
+    found = []
+    for flags, key, value, _, _ in struct.iter_unpack("=iIIIQ", table):
+        if key in places:
+            soname = _string(data, start + key)
+            base = soname.partition(".so")[0]
+            if not stems.isdisjoint((soname, base, base + ".so")):
+                found.append((soname, _string(data, start + value), flags))
+    return found
+
+
+def _places(data: bytes, stem: str, start: int) -> Iterator[int]:
+    """Where `stem` stands, counted from `start`: names share the tail of their path, so no zero byte need precede them."""
+    wanted = os.fsencode(stem)
+    at = data.find(wanted, start)
+    while at >= 0:
+        yield at - start
+        at = data.find(wanted, at + 1)
 
 
 def _string(data: bytes, at: int) -> str:
@@ -60,28 +76,32 @@ def find_library(name: str) -> str | None:
 
     Those of this machine's own kind come first; None when there is none. Raises ElfError on a damaged ld.so.cache.
     """
-    wanted = {f"{stem}{end}" for stem in (name, f"lib{name}") for end in ("", ".so")}
-    ours: list[tuple[str, str]] = []
-    others: list[tuple[str, str]] = []
-    for soname, path, flags in library_cache():
-        if soname in wanted or (".so." in soname and soname[: soname.index(".so.") + 3] in wanted):
-            (ours if flags & 0xFFFF == _FLAGS.get(os.uname().machine) else others).append((soname, path))
-    for found in (ours, others):
-        exact = [path for soname, path in found if soname == name]
-        for path in exact + [path for _, path in found]:
-            if os.path.exists(path):
-                return os.path.realpath(path)
-    return _in_folders(wanted)
+    stems = {name, f"lib{name}", f"{name}.so", f"lib{name}.so"}
+    found = cached_libraries(stems, _library_cache()) if name else []
+    ours = _FLAGS.get(os.uname().machine)
+    found.sort(key=lambda entry: (entry[2] & 0xFFFF != ours, entry[0] != name))
+    for _, path, _ in found:
+        if os.path.exists(path):
+            return os.path.realpath(path)
+    return _in_folders(stems)
 
 
-def _in_folders(wanted: set[str]) -> str | None:
+def _in_folders(stems: set[str]) -> str | None:
     machine = os.uname().machine
     for folder in (*_STANDARD, f"/lib/{machine}-linux-gnu", f"/usr/lib/{machine}-linux-gnu"):
-        for name in sorted(wanted):
+        for name in sorted(stems):
             path = os.path.join(folder, name)
-            if ".so" in name and os.path.isfile(path):
+            if ".so" in name and _is_elf(path):  # libc.so is a text for the linker
                 return os.path.realpath(path)
     return None
+
+
+def _is_elf(path: str) -> bool:
+    try:
+        with open(path, "rb") as file:
+            return file.read(4) == MAGIC
+    except OSError:
+        return False
 
 
 def find_program(name: str, path: str | None = None) -> str | None:

@@ -196,8 +196,8 @@ class Matcher:
 class AddressIndex:
     """Functions by address, in two flat arrays: the rest stays in the file until it is asked for.
 
-    Of several at one address, one with a size wins, then the name with the fewest leading underscores, then a global one.
-    A symbol without a size reaches to the next symbol.
+    Of several at one address, one with a size wins, then the name with the fewest leading underscores, then a global
+    one. A symbol without a size reaches to the next symbol.
     """
 
     __slots__ = ("_rows", "_starts", "_tables")
@@ -225,11 +225,8 @@ class AddressIndex:
         """The function that holds an address, and the distance from its start; None when none does."""
         starts = self._starts
         top = bisect_right(starts, address)
-        index, last, upper = (
-            top - 1,
-            max(top - 1 - _LONGEST_CHAIN, -1),
-            starts[top] if top < len(starts) else address + 1,
-        )
+        index, last = top - 1, max(top - 1 - _LONGEST_CHAIN, -1)
+        upper = starts[top] if top < len(starts) else address + 1
         best: tuple[tuple[int, int, int], str] | None = None
         while index > last:  # a shorter function may lie inside of a longer one
             start = starts[index]

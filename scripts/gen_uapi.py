@@ -179,7 +179,7 @@ def btf_constants(btf: Btf, known: dict[str, int]) -> dict[str, int]:
 
 def is_sentinel(name: str) -> bool:
     """Ends of enumerations: they change with every kernel, and no one may depend on them."""
-    return name.startswith(("__", "MAX_", "NR_")) or name.endswith("_MAX")
+    return name.startswith(("__", "MAX_", "NR_")) or name.endswith(("_MAX", "_MAX_SHIFT", "_MAX_STATES"))
 
 
 # ── layouts ──────────────────────────────────────────────────────────────────────────────────────────────

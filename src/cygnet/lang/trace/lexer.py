@@ -62,7 +62,7 @@ class Tokens:
 def scan(source: Source, text: str, at: int, predicate: bool = False, limit: int | None = None) -> Tokens:
     """The tokens of `text` (the source's, with two NULs put after it) from offset `at` on.
 
-    They end with the ``}`` that closes the first ``{``, or a ``;`` outside of braces, or before `limit`. With
+    They end before `limit`; without one, with the ``}`` that closes the first ``{``, or a ``;`` outside of braces. With
     `predicate`, `at` is just after the slash that opens one, and the ``{`` in question is the first after ``END/``.
     Ends with one END token. What cannot be a token becomes an ERROR token, reported only by who comes to it.
     """
@@ -89,7 +89,7 @@ def scan(source: Source, text: str, at: int, predicate: bool = False, limit: int
                 brackets += 1
             elif char == ")" or char == "]":
                 brackets -= 1
-            elif char == ";" and not braces and not predicate:
+            elif char == ";" and not braces and not predicate and limit is None:
                 size = i
         elif char in DIGITS:
             i += 1
@@ -115,7 +115,7 @@ def scan(source: Source, text: str, at: int, predicate: bool = False, limit: int
             i += 1
             kind = char
             braces -= 1
-            if braces <= 0 and not predicate:
+            if braces <= 0 and not predicate and limit is None:
                 size = i
         elif char in _OPERATORS:
             pair = text[i : i + 2]

@@ -8,8 +8,9 @@ if TYPE_CHECKING:
 
 
 def did_you_mean(word: str, candidates: Iterable[str]) -> str | None:
-    """The candidate nearest to `word`, or None: one typing error in about four letters is near, at most three."""
-    limit = min(3, (len(word) + 2) // 4 + (len(word) > 2))
+    """The candidate nearest to `word`, or None: near are one typing error in 2 letters, two in 5, three in 9."""
+    length = len(word)
+    limit = 0 if length < 2 else 1 if length < 5 else 2 if length < 9 else 3
     lowered = word.lower()
     best: str | None = None
     for candidate in candidates:

@@ -56,7 +56,7 @@ def cached_libraries(stems: set[str], data: bytes) -> list[tuple[str, str, int]]
 
 
 def _places(data: bytes, stem: str, start: int) -> Iterator[int]:
-    """Where `stem` stands, counted from `start`: names share the tail of their path, so no zero byte need precede them."""
+    """Where `stem` stands, counted from `start`; sonames share the tail of a path, so no zero byte goes before."""
     wanted = os.fsencode(stem)
     at = data.find(wanted, start)
     while at >= 0:

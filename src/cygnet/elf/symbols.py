@@ -197,15 +197,16 @@ class AddressIndex:
     """Functions by address, in two flat arrays: the rest stays in the file until it is asked for.
 
     Of several at one address, one with a size wins, then the name with the fewest leading underscores, then a global
-    one. A symbol without a size reaches to the next symbol.
+    one. A symbol without a size reaches to the next symbol, or to the end of what is loaded with it.
     """
 
-    __slots__ = ("_rows", "_starts", "_tables")
+    __slots__ = ("_loaded", "_rows", "_starts", "_tables")
 
     def __init__(self, elf: Elf) -> None:
         from array import array
 
         self._tables = list(elf.tables())
+        self._loaded = [(s.address, s.address + s.size) for s in elf.segments if s.type == n.PT_LOAD]
         keys: list[int] = []
         for number, table in enumerate(self._tables):
             first = number << _TABLE_SHIFT
@@ -226,22 +227,24 @@ class AddressIndex:
         starts = self._starts
         top = bisect_right(starts, address)
         index, last = top - 1, max(top - 1 - _LONGEST_CHAIN, -1)
-        upper = starts[top] if top < len(starts) else address + 1
         best: tuple[tuple[int, int, int], str] | None = None
         while index > last:  # a shorter function may lie inside of a longer one
             start = starts[index]
             if best is not None and start != starts[index + 1]:
                 break
-            ranked = self._ranked(self._rows[index], address - start, upper - start)
+            ranked = self._ranked(self._rows[index], address - start, starts[top] - start if top < len(starts) else 0)
             if ranked is not None and (best is None or ranked[0] > best[0]):
                 best, found = ranked, address - start
             index -= 1
         return None if best is None else (best[1], found)
 
+    def _room(self, start: int) -> int:
+        return next((end - start for first, end in self._loaded if first <= start < end), 1)
+
     def _ranked(self, place: int, distance: int, room: int) -> tuple[tuple[int, int, int], str] | None:
         table = self._tables[place >> _TABLE_SHIFT]
-        name, info, _, _, _, size = table.row(place & _ROW_MASK)
-        if distance >= (size or room):
+        name, info, _, _, value, size = table.row(place & _ROW_MASK)
+        if distance >= (size or room or self._room(value)):
             return None
         text = table.string(name)
         underscores = len(text) - len(text.lstrip("_"))

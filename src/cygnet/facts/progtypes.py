@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 _PROGRAM_TYPES: Final = (
     (0, "unspec", "", 0, "3.18", ""),
     (1, "socket_filter", "__sk_buff", 1, "3.19", ""),
-    (2, "kprobe", "pt_regs", 0, "4.1", "PERF_EVENT TRACE_KPROBE_MULTI TRACE_UPROBE_MULTI TRACE_KPROBE_SESSION TRACE_UPROBE_SESSION"),
+    (2, "kprobe", "pt_regs", 0, "4.1",
+     "PERF_EVENT TRACE_KPROBE_MULTI TRACE_UPROBE_MULTI TRACE_KPROBE_SESSION TRACE_UPROBE_SESSION"),
     (3, "sched_cls", "__sk_buff", 1, "4.1", "TCX_INGRESS TCX_EGRESS NETKIT_PRIMARY NETKIT_PEER"),
     (4, "sched_act", "__sk_buff", 1, "4.1", ""),
     (5, "tracepoint", "", 0, "4.7", "PERF_EVENT"),

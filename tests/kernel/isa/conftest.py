@@ -25,20 +25,13 @@ class RawBpf:
             raise OSError(number, os.strerror(number))
         return result
 
-    def load(self, code, prog_type=SOCKET_FILTER, log_level=2, license=b"GPL"):
+    def load(self, code, prog_type=SOCKET_FILTER, log_level=2, license=b"GPL", attach_type=0, btf_id=0, flags=0):
         """(fd or the errno negated, log)"""
-        log = ctypes.create_string_buffer(1 << 20)
+        log = ctypes.create_string_buffer(1 << 18)
         insns, name = ctypes.create_string_buffer(code), ctypes.create_string_buffer(license)
-        attr = struct.pack(
-            "=IIQQIIQ",
-            prog_type,
-            len(code) // 8,
-            ctypes.addressof(insns),
-            ctypes.addressof(name),
-            log_level,
-            len(log) if log_level else 0,
-            ctypes.addressof(log) if log_level else 0,
-        )
+        head = (prog_type, len(code) // 8, ctypes.addressof(insns), ctypes.addressof(name), log_level)
+        logs = (len(log), ctypes.addressof(log)) if log_level else (0, 0)
+        attr = struct.pack("=IIQQIIQII16xxxxxI36xI", *head, *logs, 0, flags, attach_type, btf_id)
         try:
             fd = self.call(5, attr)
             self.fds.append(fd)
@@ -46,10 +39,21 @@ class RawBpf:
             fd = -error.errno
         return fd, log.value.decode()
 
-    def array(self, value_size):
-        fd = self.call(0, struct.pack("=IIIII", 2, 4, value_size, 1, 0))
+    def map(self, map_type, key_size=4, value_size=8, max_entries=1, flags=0, btf=(0, 0, 0)):
+        """The fd of a new map; `btf` is (fd, key type, value type)."""
+        head = (map_type, key_size, value_size, max_entries, flags)
+        fd = self.call(0, struct.pack("=IIIII28xIII", *head, *btf))
         self.fds.append(fd)
         return fd
+
+    def btf(self, data):
+        buffer = ctypes.create_string_buffer(data, len(data))
+        fd = self.call(18, struct.pack("=QQI", ctypes.addressof(buffer), 0, len(data)))
+        self.fds.append(fd)
+        return fd
+
+    def array(self, value_size):
+        return self.map(2, 4, value_size)
 
     def _element(self, command, fd, value):
         key = ctypes.create_string_buffer(4)

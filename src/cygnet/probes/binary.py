@@ -60,16 +60,9 @@ def _in_path(name: str) -> str | None:
 
 
 def _library(name: str) -> str | None:
-    """A library by its short or full name. The path is as the linker's cache has it, links not followed."""
-    from cygnet.elf.lookup import find_library, library_cache
+    from cygnet.elf.lookup import find_library
 
-    real = find_library(name)
-    if real is None:
-        return None
-    for soname, path, _ in library_cache():
-        if soname.startswith((name, "lib" + name)) and os.path.realpath(path) == real:
-            return path
-    return real
+    return find_library(name)
 
 
 def _similar(name: str) -> tuple[str, ...]:

@@ -40,9 +40,11 @@ def names(row: Provider, target: Target) -> Iterator[str]:
 
 def describe(row: Provider, name: str, target: Target) -> Iterator[str]:
     """The members of the context, without the metadata that each begins with."""
+    from cygnet.btf.layout import all_members
     from cygnet.btf.render import c_decl
 
     context = target.btf().find(f"{PREFIX}_{name}")
-    for member in () if context is None else context.members:
-        if member.name != "meta":
-            yield c_decl(target.btf().type(member.type_id), member.name)
+    for member in () if context is None else all_members(context):
+        field = member.steps[-1].name
+        if field != "meta":
+            yield f"{c_decl(member.type)} {field}"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from cygnet.errors import TraceSyntaxError
+from cygnet.errors import ProbeError, TraceSyntaxError
 from cygnet.probes.registry import ROWS, Provider, provider
 from cygnet.probes.wildcard import matcher
 
@@ -36,14 +36,24 @@ def list_probes(pattern: str | None, target: Target, verbose: bool = False) -> I
         from cygnet.probes.closest import did_you_mean
 
         raise TraceSyntaxError(f"unknown probe type: {head}", None, did_you_mean(head, [row.name for row in ROWS]))
-    return (line for row in rows for line in _of_provider(row, rest, target, verbose))
+    return (line for row in rows for line in _if_any(row, rest, target, verbose))
 
 
 def _everywhere(wanted: Callable[[str], bool], target: Target, verbose: bool) -> Iterator[str]:
     for row in ROWS:
+        if row.file == "special":  # these are always there
+            continue
         for name in row.names(target):
             if wanted(name):
                 yield from _lines(row, name, target, verbose)
+
+
+def _if_any(row: Provider, rest: str, target: Target, verbose: bool) -> Iterator[str]:
+    """As `_of_provider`, for one of several providers: what is no binary to it is no mistake."""
+    try:
+        yield from _of_provider(row, rest, target, verbose)
+    except ProbeError:
+        return
 
 
 def _of_provider(row: Provider, rest: str, target: Target, verbose: bool) -> Iterator[str]:

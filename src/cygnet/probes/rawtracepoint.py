@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from cygnet.btf.kinds import FUNC, TYPEDEF
 from cygnet.errors import ProbeError
 from cygnet.probes.model import Arg, Match, Parsed
 from cygnet.probes.syntax import count
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
 #: a tracepoint EVENT has a typedef of this name in BTF: a pointer to its prototype
 PREFIX = "btf_trace_"
+CALLER = "__traceiter_"  # include/linux/tracepoint.h
 KERNEL = "vmlinux"
 _BPF_MAX_ARGS = 12  # include/linux/bpf.h: MAX_BPF_FUNC_ARGS
 
@@ -34,7 +36,7 @@ def expand(parsed: Parsed, target: Target, options: Options) -> list[Match]:
     if parsed.is_wild:
         return _expand_wild(parsed, target)
     btf = _btf(target, parsed.target)
-    if btf is not None and btf.find(PREFIX + parsed.name) is None:
+    if btf is not None and btf.find(PREFIX + parsed.name, TYPEDEF) is None:
         from cygnet.probes.closest import did_you_mean
 
         hints = did_you_mean(parsed.name, _events(btf), "rawtracepoint:{}")
@@ -90,11 +92,16 @@ def arguments(match: Match, target: Target) -> tuple[Arg, ...]:
 
 
 def prototype(btf: Any, event: str) -> tuple[Arg, ...]:
-    """Arguments of a tracepoint, from ``typedef void (*btf_trace_EVENT)(void *, …)``."""
-    typedef = btf.find(PREFIX + event)
+    """Arguments of a tracepoint, from ``typedef void (*btf_trace_EVENT)(void *, …)``.
+
+    Pointers to functions have no parameter names in BTF, but the function that calls the probes has.
+    """
+    caller = btf.find(CALLER + event, FUNC)
+    typedef = caller or btf.find(PREFIX + event, TYPEDEF)
     if typedef is None:
         return ()
-    params = typedef.type.type.params[1 : 1 + _BPF_MAX_ARGS]  # the first is the probe's own data
+    proto = caller.type if caller else typedef.type.type
+    params = proto.params[1 : 1 + _BPF_MAX_ARGS]  # the first is the probe's own data
     return tuple([_arg(btf, index, param.name, param.type_id) for index, param in enumerate(params)])
 
 
@@ -119,4 +126,4 @@ def describe(row: Provider, name: str, target: Target) -> Iterator[str]:
     module, _, event = name.partition(":")
     btf = _btf(target, module)
     for arg in () if btf is None else prototype(btf, event):
-        yield f"{arg.type}{'' if arg.is_pointer else ' '}{arg.name}"
+        yield arg.c_text

@@ -45,9 +45,12 @@ class Symbols:
         return []
 
     def names(self, pattern: str = "*") -> list[str]:
-        """Names of defined functions that match, sorted, each once."""
+        """Names of defined functions that match, sorted, each once.
+
+        Without ``f.part.0`` and the like: the compiler split these off, and enters them as it pleases.
+        """
         found = {symbol.name for elf in self._files() for symbol in elf.functions(pattern)}
-        return sorted(found)
+        return sorted([name for name in found if ".part." not in name])
 
     def places(self, pattern: str) -> dict[str, list[int]]:
         """name → its addresses, for every defined function that matches."""

@@ -123,5 +123,7 @@ def names(row: Provider, target: Target) -> Iterator[str]:
 
 def describe(row: Provider, name: str, target: Target) -> Iterator[str]:
     subsys, _, event = name.partition(":")
-    for arg in fields(target.tracepoint_format(subsys, event), subsys, event):
-        yield arg.c_text
+    for field in target.tracepoint_format(subsys, event).fields:
+        if not field.name.startswith(COMMON):
+            where = "__data_loc " if field.data_loc else "__rel_loc " if field.rel_loc else ""
+            yield f"{where}{field.type} {field.name}{f'[{field.length}]' if field.length else ''}"

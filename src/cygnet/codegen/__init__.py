@@ -1,0 +1,1 @@
+"""IR to eBPF instructions: selection, registers, stack frame, bytes and relocations."""

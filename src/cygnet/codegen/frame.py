@@ -1,0 +1,148 @@
+"""The stack frame: where each slot lies. Slots that are never in use together share their bytes.
+
+A slot is in use from its first to its last mention, stretched over every loop that mentions it and
+does not define it. A slot whose address is stored somewhere, or goes through a block parameter, is in
+use throughout. What does not fit goes to scratch memory (`scratch`), the largest first.
+"""
+
+from __future__ import annotations
+
+from cygnet.codegen.machine import natural_loops
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from cygnet.ir.core import Function, Value
+
+#: below this, frames are not worth packing (and the kernel gives no private stack)
+_SMALL = 64
+
+
+class Frame:
+    """`offsets` from r10 for slots on the stack; `scratch` has the others, with offsets from `base`."""
+
+    __slots__ = ("base", "offsets", "scratch", "scratch_bytes", "stack_bytes")
+
+    def __init__(self) -> None:
+        self.offsets: dict[Value, int] = {}
+        self.scratch: dict[Value, int] = {}
+        self.base: Value | None = None
+        self.stack_bytes = 0
+        self.scratch_bytes = 0
+
+
+def _up(size: int) -> int:
+    return size + 7 & ~7
+
+
+def layout(function: Function, limit: int) -> Frame:
+    """Place the slots in at most `limit` bytes of stack."""
+    frame = Frame()
+    slots = [value for block in function.blocks for value in block.body if value.op == "slot"]
+    total = sum([_up(slot.imm[0]) for slot in slots])
+    if total <= min(_SMALL, limit):
+        at = 0
+        for slot in slots:
+            at += _up(slot.imm[0])
+            frame.offsets[slot] = -at
+        frame.stack_bytes = total
+        return frame
+    stretches = slot_stretches(function)
+    on_stack = sorted((slot for slot in slots if slot in stretches), key=lambda slot: -slot.imm[0])
+    outside: list[Value] = []
+    while True:
+        places, frame.stack_bytes = _pack(on_stack, stretches)
+        if frame.stack_bytes <= limit:
+            break
+        outside.append(on_stack.pop(0))
+    frame.offsets = {slot: -(places[slot] + _up(slot.imm[0])) for slot in on_stack}
+    frame.scratch, frame.scratch_bytes = _pack(outside, stretches)
+    return frame
+
+
+def _pack(slots: list[Value], stretches: dict[Value, tuple[int, int]]) -> tuple[dict[Value, int], int]:
+    """The lowest place for each slot that no slot in use at the same time has."""
+    places: dict[Value, int] = {}
+    placed: list[tuple[int, int, int, int]] = []  # start, end, first use, last use
+    top = 0
+    for slot in slots:
+        first, last = stretches[slot]
+        size = _up(slot.imm[0])
+        at = 0
+        for start, end, other_first, other_last in sorted(placed):
+            if other_first <= last and first <= other_last:
+                if start >= at + size:
+                    break
+                at = max(at, end)
+        places[slot] = at
+        placed.append((at, at + size, first, last))
+        top = max(top, at + size)
+    return places, top
+
+
+class _Uses:
+    """First and last position of each slot, and where it is defined."""
+
+    __slots__ = ("escaped", "mentions", "roots", "where")
+
+    def __init__(self) -> None:
+        self.roots: dict[Value, Value] = {}
+        self.where: dict[Value, int] = {}  # slot -> block that defines it
+        self.mentions: dict[Value, list[tuple[int, int]]] = {}  # slot -> (position, block)
+        self.escaped: set[Value] = set()
+
+    def scan(self, function: Function) -> list[tuple[int, int]]:
+        """Fills in the fields; the first and last position of each block."""
+        bounds = []
+        position = 0
+        roots = self.roots
+        for index, block in enumerate(function.blocks):
+            begin = position
+            for value in block.body:
+                position += 1
+                name = value.op
+                if name == "slot":
+                    roots[value] = value
+                    self.where[value] = index
+                    continue
+                for arg in value.args:
+                    root = roots.get(arg)
+                    if root is not None:
+                        self.mentions.setdefault(root, []).append((position, index))
+                        if name in ("add", "sub"):
+                            roots[value] = root
+                if name in ("store", "atomic"):
+                    self._escape(value.args[1])
+            position += 1
+            assert block.term is not None
+            for arg in block.term.args:
+                self._escape(arg)
+                if arg in roots:
+                    self.mentions.setdefault(roots[arg], []).append((position, index))
+            bounds.append((begin, position))
+            position += 1
+        return bounds
+
+    def _escape(self, value: Value) -> None:
+        root = self.roots.get(value)
+        if root is not None:
+            self.escaped.add(root)
+
+
+def slot_stretches(function: Function) -> dict[Value, tuple[int, int]]:
+    """The positions between which each slot that is mentioned at all is in use."""
+    uses = _Uses()
+    bounds = uses.scan(function)
+    at = {block: index for index, block in enumerate(function.blocks)}
+    loops = natural_loops([tuple([at[target] for target in block.successors()]) for block in function.blocks])
+    result = {}
+    for slot, mentions in uses.mentions.items():
+        if slot in uses.escaped:
+            result[slot] = (0, bounds[-1][1])
+            continue
+        first, last = mentions[0][0], mentions[-1][0]
+        for _, members in loops:
+            if uses.where[slot] not in members and any(block in members for _, block in mentions):
+                first = min(first, min(bounds[member][0] for member in members))
+                last = max(last, max(bounds[member][1] for member in members))
+        result[slot] = (first, last)
+    return result

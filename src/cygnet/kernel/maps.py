@@ -35,6 +35,7 @@ PERCPU_TYPES = frozenset(
 
 _ELEM_FORMAT = layouts.ATTR_MAP_ELEM[0]
 _ELEM_SIZE = struct.calcsize(_ELEM_FORMAT)
+_KEY_ONLY_SIZE = 16  # map_fd and key: BPF_MAP_DELETE_ELEM wants the rest to be zero or absent
 _LOOKUP, _UPDATE, _DELETE = bpf.BPF_MAP_LOOKUP_ELEM, bpf.BPF_MAP_UPDATE_ELEM, bpf.BPF_MAP_DELETE_ELEM
 _ENOENT = -_errno.ENOENT
 
@@ -190,7 +191,7 @@ class KernelMap:
     def delete(self, key: bytes) -> bool:
         """Delete a key; False when it was not there."""
         self._set_key(key)
-        result = sys.bpf_raw(_DELETE, self._attr_address, _ELEM_SIZE)
+        result = sys.bpf_raw(_DELETE, self._attr_address, _KEY_ONLY_SIZE)
         if result < 0 and result != _ENOENT:
             raise self._failure(-result, "delete from")
         return result >= 0

@@ -156,7 +156,8 @@ class MapJson:
             return histogram(hist.rows(value, view.agg, view.args, div))
         if type(value) is Stats:
             average = divide(value.average, div) if div > 1 else value.average
-            return members([("count", number(value.times)), ("average", number(average)), ("total", number(value.total))])
+            pairs = [("count", value.times), ("average", average), ("total", value.total)]
+            return members([(name, number(part)) for name, part in pairs])
         if div > 1 and (view.agg or (view.value is not None and view.value.kind == "int")):
             value = divide(value, div)
         return self._value(value)

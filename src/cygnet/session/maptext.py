@@ -47,7 +47,7 @@ class MapText:
     def _show(self, value: Any, div: int) -> str:
         if type(value) is Stats:
             return stats_text(value, div)
-        if div > 1 and (self.reader.view.agg or type(value) is int and self._value is str):
+        if div > 1 and (self.reader.view.agg or (type(value) is int and self._value is str)):
             value = divide(value, div)
         return self._value(value)
 

@@ -53,20 +53,20 @@ class Column(NamedTuple):
 
 
 class Format:
-    """A compiled format of records of `size` bytes.
+    """A compiled format: a record's text is `template` with the record's columns put in.
 
-    `layout` is the struct code of a whole record (without byte-order mark), `template` what its columns
-    are put into, `fixes` the (column, function) pairs to apply first.
+    `layout` is the struct code of a record up to its last column, which ends at byte `size`; `fixes` are
+    the (column, function) pairs to apply first, `columns` how many there are.
     """
 
     __slots__ = ("_unpack", "columns", "fixes", "layout", "size", "template")
 
-    def __init__(self, size: int, template: bytes, columns: Sequence[Column]) -> None:
-        self.size = size
+    def __init__(self, template: bytes, columns: Sequence[Column]) -> None:
         self.template = template
         self.columns = len(columns)
         self.fixes = tuple((at, c.fix) for at, c in enumerate(columns) if c.fix is not None)
-        self.layout = _layout(size, columns)
+        self.layout = _layout(columns)
+        self.size = columns[-1].offset + columns[-1].size if columns else 0
         self._unpack = Struct("<" + self.layout).unpack_from
 
     def one(self, record: Buffer, offset: int = 0) -> bytes:
@@ -80,21 +80,23 @@ class Format:
         text: bytes = self.template % values
         return text
 
+    def padded(self, before: int, stride: int) -> str:
+        """The struct code of a record that lies `before` bytes into a slot of `stride` bytes."""
+        return f"{before}x{self.layout}{stride - before - self.size}x"
 
-def _layout(size: int, columns: Sequence[Column]) -> str:
+
+def _layout(columns: Sequence[Column]) -> str:
     at, out = 0, []
     for column in columns:
         if column.offset < at:
             raise ValueError("the fields of a record overlap or are out of order")
         out.append(f"{column.offset - at}x{column.code}" if column.offset > at else column.code)
         at = column.offset + column.size
-    if size > at:
-        out.append(f"{size - at}x")
     return "".join(out)
 
 
-def compile_format(text: str, fields: Sequence[tuple[int, VType]], size: int, context: Context) -> Format:
-    """`fields` are the arguments' (offset, type) in order, `size` the record's bytes.
+def compile_format(text: str, fields: Sequence[tuple[int, VType]], context: Context) -> Format:
+    """`fields` are the arguments' (offset, type), in order and with ascending offsets.
 
     A format that asks for more arguments than there are is a ValueError: the compiler checked it.
     """
@@ -110,13 +112,13 @@ def compile_format(text: str, fields: Sequence[tuple[int, VType]], size: int, co
         column = _column(spec, field[0], field[1], context)
         columns.append(column)
         template.append(column.piece)
-    return Format(size, b"".join(template), columns)
+    return Format(b"".join(template), columns)
 
 
-def value_line(offset: int, vtype: VType, size: int, context: Context) -> Format:
+def value_line(offset: int, vtype: VType, context: Context) -> Format:
     """print(value): its text and a newline, as a format of one conversion."""
     column = _column(Spec("", 0, -1, "ll", "s"), offset, vtype, context)
-    return Format(size, column.piece + b"\n", [column])
+    return Format(column.piece + b"\n", [column])
 
 
 # ── reading a format ──

@@ -137,7 +137,7 @@ def address_text(raw: bytes) -> str:
         from socket import AF_INET6, inet_ntop
 
         return inet_ntop(AF_INET6, raw[4:20])
-    return "%d.%d.%d.%d" % (raw[4], raw[5], raw[6], raw[7])
+    return ".".join(map(str, raw[4:8]))
 
 
 def _bits(field: Field, inner: Decoder) -> Decoder:

@@ -1,0 +1,195 @@
+"""What user space does with an event: one maker of a handler for each kind of action.
+
+A maker takes the session's state and the action, prepares what it can, and gives a function of the
+record's bytes. The kinds and their data are those of `spec.actions`. printf (and, as text, print of a
+value) go through `batch` instead, many at once.
+"""
+
+from __future__ import annotations
+
+from cygnet.session.printf import Format, compile_format, value_line
+from cygnet.session.values import decoder
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from cygnet.session.state import State
+    from cygnet.session.text import Context
+    from cygnet.spec.actions import Action
+
+    Handler = Callable[[memoryview], None]
+
+_MAX_CAT_BYTES = 10240
+
+
+def format_of(action: Action, context: Context, json: bool) -> Format | None:
+    """The format of an action that only prints; None for the others."""
+    if action.kind == "printf":
+        return compile_format(action.text, action.fields, context)
+    if action.kind == "print_value" and not json:
+        return value_line(*action.fields[0], context)
+    return None
+
+
+def _print_value(state: State, action: Action) -> Handler:
+    """JSON only."""
+    from cygnet.session.json import shower
+    from cygnet.session.output import JsonOutput
+
+    offset, vtype = action.fields[0]
+    read, show, out = decoder(vtype, state.context.trailer), shower(vtype, state.context), state.out
+    assert isinstance(out, JsonOutput)
+    return lambda record: out.value(show(read(record, offset)))
+
+
+def _print_map(state: State, action: Action) -> Handler:
+    top, div = action.data or (0, 0)
+    return lambda record: state.out.print_map(state.reader(action.text), top, div)
+
+
+def _clear(state: State, action: Action) -> Handler:
+    return lambda record: state.reader(action.text).clear()
+
+
+def _zero(state: State, action: Action) -> Handler:
+    return lambda record: state.reader(action.text).zero()
+
+
+def _exit(state: State, action: Action) -> Handler:
+    if not action.fields:
+        return lambda record: state.stop(0)
+    offset, vtype = action.fields[0]
+    read = decoder(vtype)
+    return lambda record: state.stop(read(record, offset))
+
+
+def _time(state: State, action: Action) -> Handler:
+    form = action.text or "%H:%M:%S\n"
+
+    def handle(record: memoryview) -> None:
+        from time import localtime, strftime
+
+        state.out.plain("time", strftime(form, localtime()).encode())
+
+    return handle
+
+
+def _join(state: State, action: Action) -> Handler:
+    slots, size = action.data
+    offset = action.fields[0][0]
+    separator = action.text.encode()
+    end = b"" if state.out.json else b"\n"
+
+    def handle(record: memoryview) -> None:
+        parts = []
+        for at in range(offset, offset + slots * size, size):
+            part = bytes(record[at : at + size]).split(b"\0", 1)[0]
+            if not part:
+                break
+            parts.append(part)
+        state.out.plain("join", separator.join(parts) + end)
+
+    return handle
+
+
+def _cat(state: State, action: Action) -> Handler:
+    path_of = compile_format(action.text, action.fields, state.context)
+    limit = int(state.settings.get("max_cat_bytes", _MAX_CAT_BYTES))
+
+    def handle(record: memoryview) -> None:
+        path = path_of.one(record)
+        try:
+            with open(path, "rb", buffering=0) as file:
+                state.out.plain("cat", _read(file.read, limit))
+        except OSError as error:
+            name = path.decode("utf-8", "surrogateescape")
+            state.out.say(f"ERROR: failed to open file '{name}': {error.strerror}\n")
+
+    return handle
+
+
+def _read(read: Callable[[int], bytes | None], limit: int) -> bytes:
+    """Files of /proc give a page at a time."""
+    out = b""
+    while len(out) < limit:
+        part = read(limit - len(out))
+        if not part:
+            break
+        out += part
+    return out
+
+
+def _system(state: State, action: Action) -> Handler:
+    command_of = compile_format(action.text, action.fields, state.context)
+    end = b"" if state.out.json else b"\n"
+
+    def handle(record: memoryview) -> None:
+        import subprocess
+
+        command = command_of.one(record)
+        state.out.out.flush()
+        done = subprocess.run(
+            [b"sh", b"-c", command], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+        )
+        if done.returncode:
+            state.out.say(f"ERROR: system(): {_ended(done.returncode)}: {command.decode(errors='replace')}\n")
+        else:
+            state.out.plain("syscall", done.stdout + end)
+
+    return handle
+
+
+def _ended(code: int) -> str:
+    return f"the command was killed by signal {-code}" if code < 0 else f"the command ended with status {code}"
+
+
+def _note(kind: str, severity: str) -> Callable[[State, Action], Handler]:
+    def make(state: State, action: Action) -> Handler:
+        if severity == "WARNING" and not state.options.warnings:
+            return lambda record: None
+        format = compile_format(action.text, action.fields, state.context)
+
+        def handle(record: memoryview) -> None:
+            message = format.one(record).decode("utf-8", "surrogateescape")
+            state.out.diagnostic(kind, severity, message, action, {})
+
+        return handle
+
+    return make
+
+
+def _runtime_error(state: State, action: Action) -> Handler:
+    if not state.options.warnings:
+        return lambda record: None
+    return lambda record: state.out.diagnostic("runtime_error", "WARNING", action.text, action, {})
+
+
+def _helper_error(state: State, action: Action) -> Handler:
+    from cygnet.session.notes import helper_message
+
+    if not state.options.warnings:
+        return lambda record: None
+    offset, vtype = action.fields[0]
+    read = decoder(vtype)
+
+    def handle(record: memoryview) -> None:
+        code = read(record, offset)
+        extra = {"helper": action.text, "retcode": code}
+        state.out.diagnostic("helper_error", "WARNING", helper_message(action.text, code), action, extra)
+
+    return handle
+
+
+def _not_yet(state: State, action: Action) -> Handler:
+    from cygnet.errors import NotSupported
+
+    raise NotSupported(f"the action {action.kind}()")
+
+
+HANDLERS: dict[str, Callable[[State, Action], Handler]] = {
+    "print_value": _print_value, "print_map": _print_map, "clear": _clear, "zero": _zero, "exit": _exit,
+    "time": _time, "join": _join, "cat": _cat, "system": _system, "errorf": _note("errorf", "ERROR"),
+    "warnf": _note("warnf", "WARNING"), "runtime_error": _runtime_error, "helper_error": _helper_error,
+    "skboutput": _not_yet,
+}  # fmt: skip

@@ -1,0 +1,175 @@
+"""The event loop: read the ring until it is empty, then sleep until something happens."""
+
+from __future__ import annotations
+
+from select import EPOLLIN, epoll
+
+from cygnet.session import control as words
+from cygnet.session.signals import SIGINT, SIGTERM, SIGUSR1
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+    from cygnet.session.control import Words
+    from cygnet.session.signals import Signals
+    from cygnet.session.state import State
+
+_BUSY_WAIT = 0.001  # seconds to wait for a record that is just being written
+_POLL = 0.1  # seconds between looks at the control words, while something was lost
+_REPORT = 1.0  # seconds between reports of lost events
+
+
+class Loop:
+    """Drives a State from a ring.
+
+    `ended` are descriptors that end the run when they become readable (a child's or a target's pidfd);
+    `on_signal` runs the program of a self:signal probe, by signal number.
+    """
+
+    __slots__ = ("_epoll", "_exit_seen", "_last_lost", "_last_report", "_lost", "ended", "on_signal", "ring",
+                 "signals", "state", "stopped", "words")  # fmt: skip
+
+    def __init__(self, state: State, ring: Any, control: Words | None, signals: Signals) -> None:
+        self.state = state
+        self.ring = ring
+        self.words = control
+        self.signals = signals
+        self.ended: set[int] = set()
+        self.on_signal: dict[int, Callable[[], None]] = {}
+        self.stopped = False
+        self._exit_seen = False
+        self._lost = self._last_lost = 0
+        self._last_report = 0.0
+        self._epoll = epoll()
+        self._epoll.register(ring.fileno(), EPOLLIN)
+        self._epoll.register(signals.fd, EPOLLIN)
+
+    def watch_end(self, pidfd: int) -> None:
+        """End the run when this process ends."""
+        self.ended.add(pidfd)
+        self._epoll.register(pidfd, EPOLLIN)
+
+    def run(self) -> None:
+        """Until exit(), a signal, or the end of a watched process."""
+        while not (self.stopped or self.state.stopped):
+            worked = self._read()
+            self._check_control(worked)
+            self._check_signals()
+            if self.stopped or self.state.stopped:
+                break
+            if worked:
+                self._happened(self._epoll.poll(0))
+            else:
+                self._sleep()
+
+    def drain(self) -> None:
+        """Handle what is in the ring, and pending actions; nothing writes to it any more."""
+        while not self.state.stopped and self._read():
+            pass
+        self._pending()
+        self.report_lost(final=True)
+
+    def discard(self) -> None:
+        """Throw away what is in the ring."""
+        batch = self.ring.read_batch()
+        while batch is not None:
+            self.ring.consume(batch.end)
+            batch = self.ring.read_batch()
+
+    def _read(self) -> bool:
+        """One batch; False when there was none."""
+        batch = self.ring.read_batch()
+        if batch is None:
+            return False
+        end = batch.end
+        self.state.feed(batch)
+        del batch
+        self.ring.consume(end)
+        self.state.out.out.batch_end()
+        return True
+
+    # ── control words ──
+
+    def _check_control(self, worked: bool) -> None:
+        if self.words is None:
+            return
+        self._pending()
+        asked = self.words.get(words.EXIT)
+        if asked and (self._exit_seen or not worked):
+            # Its event, if it had room, is behind what was read: one round more would have shown it.
+            if not self.state.stopped:
+                self.state.stop(asked - 1 >> 8)
+        self._exit_seen = asked != 0
+        self._lost = self.words.get(words.LOST)
+        if self._lost != self._last_lost:
+            self.report_lost()
+
+    def _pending(self) -> None:
+        bits = self.words.take_pending() if self.words is not None else 0
+        if bits:
+            self.state.pending(bits)
+            self.state.out.out.batch_end()
+
+    def report_lost(self, final: bool = False) -> None:
+        """Say how many events were lost since the last report, at most once a second."""
+        from time import monotonic
+
+        if self.words is not None:
+            self._lost = self.words.get(words.LOST)
+        count = self._lost - self._last_lost
+        now = monotonic()
+        if count and (final or now - self._last_report >= _REPORT):
+            self._last_report, self._last_lost = now, self._lost
+            self.state.out.lost(count)
+
+    @property
+    def lost(self) -> int:
+        return self._lost
+
+    # ── sleeping ──
+
+    def _sleep(self) -> None:
+        """Sleep until something happens. The writers wake us only while the word SLEEPS is 1."""
+        timeout = _POLL if self._lost != self._last_lost else -1.0
+        if self.words is not None:
+            self.words.set(words.SLEEPS, 1)
+        self._happened(self._epoll.poll(0))  # a system call: the word is out before the ring is looked at
+        if self.ring.available():
+            timeout = _BUSY_WAIT if self._blocked() else 0.0
+        if timeout and not (self.signals.any or self.stopped):
+            self._happened(self._epoll_ready(timeout))
+        if self.words is not None:
+            self.words.set(words.SLEEPS, 0)
+
+    def _blocked(self) -> bool:
+        """Whether the first record is still being written, so that the ring is readable and has nothing to read."""
+        return self.ring.read_batch() is None
+
+    def _epoll_ready(self, timeout: float) -> list[tuple[int, int]]:
+        if timeout == _BUSY_WAIT:
+            from time import sleep
+
+            sleep(timeout)
+            return self._epoll.poll(0)
+        return self._epoll.poll(timeout)
+
+    def _happened(self, events: list[tuple[int, int]]) -> None:
+        for fd, _ in events:
+            if fd in self.ended:
+                self.stopped = True
+
+    def _check_signals(self) -> None:
+        for number in self.signals.take() if self.signals.any else ():
+            run = self.on_signal.get(number)
+            if run is not None:
+                run()
+            elif number in (SIGINT, SIGTERM):
+                self.stopped = True
+            elif number == SIGUSR1:
+                self.state.print_maps()
+                self.state.out.out.flush()
+
+    def close(self) -> None:
+        self._epoll.close()

@@ -1,0 +1,280 @@
+"""One run of an object, from its specs to its exit status.
+
+The order is the language's: load everything; run the begin programs; attach; say so; handle events
+until the end; detach; run the end programs; print the maps.
+"""
+
+from __future__ import annotations
+
+import os
+
+from cygnet.errors import CygnetError, ProbeError, UsageError
+from cygnet.session.control import Words
+from cygnet.session.loop import Loop
+from cygnet.session.output import TYPES, Writer, encode
+from cygnet.session.signals import SIGINT, SIGTERM, SIGUSR1, Signals, default
+from cygnet.session.state import State
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+    from cygnet.session.child import Child
+    from cygnet.session.options import Options
+    from cygnet.session.text import Context
+    from cygnet.spec.objects import LinkSpec, ObjectSpec
+    from cygnet.spec.protocols import Runtime, World
+
+    MakeRuntime = Callable[[dict[str, int]], Runtime]
+
+INTERRUPTED = 255  # a signal while loading or attaching
+_NOTIFY = "__BPFTRACE_NOTIFY_PROBES_ATTACHED"
+# The kernel calls the programs of these kinds in the reverse order of attaching.
+_REVERSED = frozenset(("uprobe", "uretprobe", "usdt", "software", "kprobe", "fentry"))
+_SCOPED = frozenset(("uprobe", "uretprobe", "usdt", "perf_sample", "software", "hardware"))
+
+
+def run(spec: ObjectSpec, options: Options, world: World, runtime: MakeRuntime, signals: Signals | None = None) -> int:
+    """Run until the end; gives the exit status. Raises CygnetError for what stops it before it began.
+
+    `runtime` makes a Runtime from the session's numbers (spec.relocs, kind SESSION). `signals` may have
+    been made earlier, so that one that came meanwhile is not lost.
+    """
+    session = _Session(spec, options, world, signals or Signals())
+    try:
+        return session.run(runtime)
+    except BrokenPipeError:
+        return 0  # whoever read our output has seen enough
+    finally:
+        session.close()
+
+
+class _Session:
+    """What is open during a run, so that it can be closed in any case."""
+
+    __slots__ = ("attached", "child", "loaded", "loop", "options", "out_fd", "pidfd", "runtime", "signals", "spec",
+                 "state", "words", "world")  # fmt: skip
+
+    def __init__(self, spec: ObjectSpec, options: Options, world: World, signals: Signals) -> None:
+        self.spec = spec
+        self.options = options
+        self.world = world
+        self.signals = signals
+        self.runtime: Runtime | None = None
+        self.child: Child | None = None
+        self.words: Words | None = None
+        self.loop: Loop | None = None
+        self.pidfd = -1
+        self.out_fd = 1
+        self.loaded: dict[str, Any] = {}
+        self.attached: list[Any] = []
+
+    def run(self, make_runtime: MakeRuntime) -> int:
+        self._open_target()
+        writer = self._writer()
+        self.runtime = make_runtime(self._numbers())
+        self._load(self.runtime)
+        if self.options.dry_run:
+            return 0
+        state = self.state = State(self.spec, self.options, self.world, self.runtime.map, self._output(writer))
+        loop = self.loop = self._loop(state)
+        self._run_all("begin")
+        count = self._attach()
+        if self._interrupted():
+            return INTERRUPTED
+        state.out.attached(count)
+        self._notify(state)
+        if self.child is not None:
+            self.child.go()
+        if self._only_begin_and_end():
+            loop.drain()
+        else:
+            loop.run()
+        self._finish(state, loop)
+        return state.status
+
+    # ── before ──
+
+    def _open_target(self) -> None:
+        if self.options.cmd:
+            from cygnet.session.child import Child
+
+            self.child = Child(self.options.cmd)
+        elif self.options.pid:
+            try:
+                self.pidfd = os.pidfd_open(self.options.pid)
+            except ProcessLookupError:
+                raise UsageError(f"-p: there is no process {self.options.pid}") from None
+            except OSError as error:
+                raise UsageError(f"-p {self.options.pid}: {error.strerror}") from None
+
+    def _numbers(self) -> dict[str, int]:
+        from time import CLOCK_BOOTTIME, clock_gettime_ns
+
+        return {
+            "start_ns": clock_gettime_ns(CLOCK_BOOTTIME),
+            "cpid": self.child.pid if self.child is not None else 0,
+            "target_pid": self.options.pid,
+        }
+
+    def _writer(self) -> Writer:
+        if self.options.output:
+            try:
+                flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC
+                self.out_fd = os.open(self.options.output, flags, 0o644)
+            except OSError as error:
+                raise UsageError(f"cannot write to {self.options.output!r}: {error.strerror}") from None
+        return Writer(self.out_fd, self.options.buffering)
+
+    def _output(self, writer: Writer) -> Callable[[Context], Any]:
+        make = TYPES[self.options.format]
+        return lambda context: make(writer, context, quiet=self.options.quiet)
+
+    def _load(self, runtime: Runtime) -> None:
+        for one in self.spec.maps:
+            runtime.open_map(one)
+        for program in self.spec.programs:
+            self.loaded[program.name] = runtime.load(program)
+
+    def _loop(self, state: State) -> Loop:
+        assert self.runtime is not None
+        control = self.spec.control
+        if control is None:
+            raise CygnetError("the object has no control map, so there is no ring to read")
+        self.words = Words(control, self.runtime.map(control.map))
+        loop = Loop(state, self.runtime.events(control.ring), self.words, self.signals)
+        if self.child is not None:
+            loop.watch_end(self.child.pidfd)
+        if self.pidfd >= 0:
+            loop.watch_end(self.pidfd)
+        self.signals.watch(SIGUSR1)
+        for link in self.spec.links:
+            if link.kind == "signal":
+                number = int(link.target["signal"])
+                self.signals.watch(number)
+                loop.on_signal[number] = self._runner(link.program, loop.on_signal.get(number))
+        return loop
+
+    def _runner(self, program: str, before: Callable[[], None] | None) -> Callable[[], None]:
+        def run() -> None:
+            if before is not None:
+                before()
+            assert self.runtime is not None
+            self.runtime.run(self.loaded[program])
+
+        return run
+
+    def _run_all(self, kind: str) -> None:
+        """Run the begin or the end programs, in order."""
+        assert self.runtime is not None
+        for link in self.spec.links:
+            if link.kind == kind:
+                self.runtime.run(self.loaded[link.program])
+
+    # ── attaching ──
+
+    def _attach(self) -> int:
+        """Attach everything; gives how many probes there are, those of the language itself included."""
+        links = [link for link in self.spec.links if link.kind not in ("begin", "end", "signal")]
+        count = len(self.spec.links) - len(links)
+        forward = [link for link in links if link.kind not in _REVERSED]
+        backward = [link for link in reversed(links) if link.kind in _REVERSED]
+        for link in forward + backward:
+            if self._interrupted():
+                return count
+            count += self._attach_one(link)
+        if links and not self.attached:
+            raise _AllFailed("no probe could be attached")
+        return count
+
+    def _attach_one(self, link: LinkSpec) -> int:
+        assert self.runtime is not None
+        try:
+            self.attached.append(self.runtime.attach(self._scoped(link)))
+        except CygnetError as error:
+            missing = self.spec.settings.get("missing_probes", "error")
+            if missing == "error" or not isinstance(error, (ProbeError, OSError)):
+                raise
+            if missing == "warn":
+                self._say(f"WARNING: {link.probe} is skipped: {error}\n")
+            return 0
+        return 1
+
+    def _scoped(self, link: LinkSpec) -> LinkSpec:
+        """Probes of user space and of perf events look only at the process of -p or -c."""
+        pid = self.child.pid if self.child is not None else self.options.pid
+        if not pid or link.kind not in _SCOPED or link.target.get("cpus") == "one":
+            return link
+        return link._replace(target={**link.target, "pid": pid})
+
+    def _say(self, text: str) -> None:
+        if self.options.warnings:
+            self.state.out.say(text)
+
+    def _notify(self, state: State) -> None:
+        """For suites and benchmarks that wait for this word; and systemd's readiness message."""
+        if os.environ.get(_NOTIFY) == "1":
+            state.out.out.write(encode(_NOTIFY + "\n"))
+            state.out.out.flush()
+        if "NOTIFY_SOCKET" in os.environ:
+            from cygnet.session.systemd import ready
+
+            ready(os.environ["NOTIFY_SOCKET"])
+
+    def _interrupted(self) -> bool:
+        return self.signals.any and any(number in (SIGINT, SIGTERM) for number in self.signals.take())
+
+    def _only_begin_and_end(self) -> bool:
+        return all(link.kind in ("begin", "end") for link in self.spec.links) and self.child is None
+
+    # ── after ──
+
+    def _finish(self, state: State, loop: Loop) -> None:
+        self._detach()
+        if state.stopped:
+            loop.discard()
+        else:
+            loop.drain()
+        if self.words is not None:
+            self.words.set(0, 0)
+        state.stopped = False
+        status = state.status
+        self._run_all("end")
+        loop.drain()
+        state.status = state.status or status
+        default(SIGINT)  # a second interrupt while maps are printed ends at once
+        self._drops(state)
+        loop.report_lost(final=True)
+        if self.spec.settings.get("print_maps_on_exit", True):
+            state.print_maps()
+        state.out.end()
+
+    def _drops(self, state: State) -> None:
+        for name, count in self.words.drops() if self.words is not None else ():
+            self._say(f"WARNING: {name} was full: {count} updates were dropped (config max_map_keys raises its size)\n")
+
+    def _detach(self) -> None:
+        attached, self.attached = self.attached, []
+        for one in reversed(attached):
+            one.close()
+
+    def close(self) -> None:
+        self._detach()
+        if self.loop is not None:
+            self.loop.close()
+        if self.words is not None:
+            self.words.close()
+        if self.runtime is not None:
+            self.runtime.close()
+        if self.child is not None:
+            self.child.close()
+        if self.pidfd >= 0:
+            os.close(self.pidfd)
+        if self.out_fd > 2:
+            os.close(self.out_fd)
+        self.signals.close()
+
+
+class _AllFailed(ProbeError):
+    exit_status = 255

@@ -1,0 +1,78 @@
+"""Signals as events: handlers only note them, and a pipe wakes the loop.
+
+The C module `_signal` is used, because `signal` builds enumerations when it is imported, which costs
+milliseconds on the way to the first event.
+"""
+
+from __future__ import annotations
+
+import _signal  # type: ignore[import-not-found]
+import os
+from contextlib import suppress
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from typing import Any
+
+SIGINT: int = _signal.SIGINT
+SIGTERM: int = _signal.SIGTERM
+SIGUSR1: int = _signal.SIGUSR1
+SIGPIPE: int = _signal.SIGPIPE
+SIGKILL: int = _signal.SIGKILL
+
+
+class Signals:
+    """Notes the signals it watches, from the moment it is made. `fd` is readable when one has come."""
+
+    __slots__ = ("_arrived", "_old", "_old_wakeup", "_write", "fd")
+
+    def __init__(self, watch: Iterable[int] = (SIGINT, SIGTERM)) -> None:
+        self.fd, self._write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        self._arrived: list[int] = []
+        self._old: dict[int, Any] = {}
+        self._old_wakeup: int = _signal.set_wakeup_fd(self._write, warn_on_full_buffer=False)
+        for number in watch:
+            self.watch(number)
+
+    def watch(self, number: int) -> None:
+        if number not in self._old:
+            self._old[number] = _signal.signal(number, self._note)
+
+    def _note(self, number: int, frame: object) -> None:
+        self._arrived.append(number)
+
+    def take(self) -> list[int]:
+        """The signals that came since the last call, in order."""
+        if not self._arrived:
+            return []
+        with suppress(BlockingIOError):
+            os.read(self.fd, 4096)
+        found, self._arrived = self._arrived, []
+        return found
+
+    @property
+    def any(self) -> bool:
+        return bool(self._arrived)
+
+    def close(self) -> None:
+        """Put the old handlers back."""
+        for number, handler in self._old.items():
+            _signal.signal(number, handler)
+        self._old.clear()
+        if self._write >= 0:
+            _signal.set_wakeup_fd(self._old_wakeup)
+            os.close(self.fd)
+            os.close(self._write)
+            self.fd = self._write = -1
+
+
+def default(number: int) -> None:
+    """Let a signal do again what it does to any program."""
+    _signal.signal(number, _signal.SIG_DFL)
+
+
+def number_of(name: str) -> int | None:
+    """``SIGUSR1`` or ``USR1`` to its number."""
+    found: int | None = getattr(_signal, name if name.startswith("SIG") else "SIG" + name, None)
+    return found

@@ -58,22 +58,11 @@ MAPS = {  # helper number → type of map it wants, where it is not a hash
     **dict.fromkeys((52, 53, 60), 15),
     **dict.fromkeys((70, 71, 72), 18),
     **dict.fromkeys((87, 88, 89), 22),
-    **{
-        12: 3,
-        27: 7,
-        33: 8,
-        37: 8,
-        51: 14,
-        82: 20,
-        107: 24,
-        108: 24,
-        156: 29,
-        157: 29,
-        195: 5,
-        209: 31,
-        210: 32,
-        211: 32,
-    },
+    **dict.fromkeys((107, 108), 24),
+    **dict.fromkeys((156, 157), 29),
+    **dict.fromkeys((210, 211), 32),
+    **dict.fromkeys((33, 37), 8),
+    **dict(zip((12, 27, 51, 82, 195, 209), (3, 7, 14, 20, 5, 31))),
 }
 NO_KEY, LOCAL_STORAGE = (22, 27), (24, 29, 32)
 # arguments that a short program cannot make

@@ -166,7 +166,10 @@ class _Reader:
             if len(self.parts) > self.path_from and text[end] not in _NAME_CHARS:
                 return False
             end += 1
-        return len(self.parts) == self.path_from or text[end - 1] != "/"
+        if len(self.parts) == self.path_from:
+            return True
+        # ``fn/pid == 1/ {`` is a predicate, ``github.com/x.F {`` a symbol: what comes next tells them apart.
+        return text[end - 1] != "/" and self.text.startswith(("{", ",", "/"), self._over_blank(end))
 
     def _fail_empty(self) -> None:
         at = self.i

@@ -104,7 +104,8 @@ class TypeParser(Cursor):
         end, sure = self.type_ahead(self.at + 1)
         if end < 0 or self.kinds[end] != ")":
             return False
-        return sure or self.kinds[end + 1] in _OPERAND_FIRST
+        after = self.kinds[end + 1]
+        return after in _OPERAND_FIRST or (sure and after != "{")  # if (…) { is no cast
 
     # ------------------------------------------------------------------------------------------------------ reading
 

@@ -302,7 +302,9 @@ class Builder:
         elif len(block.preds) == 1:
             value = self._read(block.preds[0], variable)
         elif not block.preds:
-            raise AssertionError(f"variable {variable!r} read before it is written")
+            if block is self.function.blocks[0]:
+                raise AssertionError(f"variable {variable!r} read before it is written")
+            value = Value("const", (), 0, I64, None)  # nothing leads here
         else:
             value = self._new_param(block)
             self._defs.setdefault(block, {})[variable] = value
@@ -322,6 +324,8 @@ class Builder:
             term = pred.term
             assert term is not None and term.op == "jump"
             term.args = (*term.args, value)
+            if value.type != I64:
+                param.type = value.type
 
 
 __all__ = ["COMPARE", "FOLD", "OPS", "Builder"]

@@ -262,8 +262,8 @@ def _remove_param(block: Block, index: int) -> None:
         term.args = term.args[:index] + term.args[index + 1 :]
 
 
-def drop_dead_params(function: Function) -> None:
-    """Remove parameters that are needed only to make parameters that are not needed."""
+def drop_dead(function: Function) -> None:
+    """Remove parameters that are needed only to make parameters that are not needed, and all dead values."""
     owner = {param: (block, at) for block in function.blocks for at, param in enumerate(block.params)}
     if not owner:
         return
@@ -293,6 +293,7 @@ def drop_dead_params(function: Function) -> None:
         for index in range(len(block.params) - 1, -1, -1):
             if block.params[index] not in needed:
                 _remove_param(block, index)
+        block.body = [value for value in block.body if value in needed or OPS[value.op].effect == "write"]
 
 
 def thread_constants(function: Function) -> bool:
@@ -367,7 +368,7 @@ def simplify(function: Function) -> None:
         if not (decide_branches(function) | thread_constants(function)):
             break
     if any(block.params for block in function.blocks):
-        drop_dead_params(function)
+        drop_dead(function)
 
 
 # -- legalise -------------------------------------------------------------------------------------------

@@ -16,14 +16,12 @@ i64 follow a colon. Spans are not part of the text.
 
 from __future__ import annotations
 
-from cygnet.ir.core import HELPER_RESULT, I64, NONE, OPS, Block, Function, Module, Value
+from cygnet.ir.core import I64, NONE, OPS, Block, Function, Module, Value
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from typing import Any
 
-_BINARY = ("add", "sub", "mul", "udiv", "umod", "sdiv", "smod", "and", "or", "xor", "shl", "shr", "sar")
 #: op → the names of the parts of its immediate, in order
 _FIELDS: dict[str, tuple[str, ...]] = {
     "slot": ("size", "align", "name"),
@@ -37,9 +35,6 @@ _FIELDS: dict[str, tuple[str, ...]] = {
         ("",),
     ),
 }
-_NEVER = {
-    "store": True, "memzero": True, "memcpy": True,
-}  # fmt: skip
 
 
 class Printer:
@@ -238,28 +233,27 @@ def _typed(text: str) -> tuple[str, str]:
 
 def _parts(text: str, names: tuple[str, ...]) -> Any:
     """The immediate: Python literals, or a RelocTemplate, after each name."""
-    from cygnet.spec.relocs import RelocTemplate
-
-    scope = {"__builtins__": {}, "RelocTemplate": RelocTemplate}
     if len(names) == 1:
-        return _evaluate(text[1:], scope)
+        return _evaluate(text[1:])
     starts = [text.index(f"{name}=") for name in names]
     ends = [*starts[1:], len(text)]
     return tuple(
-        [_evaluate(text[start + len(name) + 1 : end], scope) for name, start, end in zip(names, starts, ends)]
+        [_evaluate(text[start + len(name) + 1 : end]) for name, start, end in zip(names, starts, ends)]
     )
 
 
-def _evaluate(text: str, scope: dict[str, Any]) -> Any:
+def _evaluate(text: str) -> Any:
     """A literal, or one RelocTemplate(...) of literals; nothing else is a value here."""
     import ast
+
+    from cygnet.spec.relocs import RelocTemplate
 
     tree = ast.parse(text.strip(), mode="eval").body
     if isinstance(tree, ast.Call):
         if not isinstance(tree.func, ast.Name) or tree.func.id != "RelocTemplate":
             raise ValueError("only RelocTemplate may be called")
         args = [ast.literal_eval(arg) for arg in tree.args]
-        return scope["RelocTemplate"](*args, **{str(k.arg): ast.literal_eval(k.value) for k in tree.keywords})
+        return RelocTemplate(*args, **{str(k.arg): ast.literal_eval(k.value) for k in tree.keywords})
     return ast.literal_eval(tree)
 
 
@@ -272,8 +266,4 @@ def parse_function(text: str) -> Function:
     return parse_module(text).functions[0]
 
 
-def _lines(function: Function) -> Iterator[str]:
-    yield from Printer(function).lines
-
-
-__all__ = ["HELPER_RESULT", "Parser", "Printer", "parse_function", "parse_module", "print_function", "print_module"]
+__all__ = ["Parser", "Printer", "parse_function", "parse_module", "print_function", "print_module"]

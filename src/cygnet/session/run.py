@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 
-from cygnet.errors import CygnetError, ProbeError, UsageError
+from cygnet.errors import CygnetError, ProbeError, SystemCallError, UsageError
 from cygnet.session.control import Words
 from cygnet.session.loop import Loop
 from cygnet.session.output import TYPES, Writer, encode
@@ -17,33 +17,52 @@ from cygnet.session.state import State
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
-    from typing import Any
+    from collections.abc import Callable, Iterable
+    from typing import Any, Protocol
 
     from cygnet.session.child import Child
     from cygnet.session.options import Options
     from cygnet.session.text import Context
     from cygnet.spec.objects import LinkSpec, ObjectSpec
-    from cygnet.spec.protocols import Runtime, World
+    from cygnet.spec.protocols import MapStore, World
 
-    MakeRuntime = Callable[[dict[str, int]], Runtime]
+    class Opened(Protocol):
+        """A runtime with the maps made and the programs loaded (loader.runtime.KernelRuntime is one)."""
+
+        def map(self, name: str) -> MapStore: ...
+        def run(self, program: str) -> int: ...
+        def attach_all(
+            self,
+            links: Iterable[LinkSpec] | None = None,
+            *,
+            progress: Callable[[int, int], None] | None = None,
+            failed: Callable[[LinkSpec, CygnetError], None] | None = None,
+        ) -> int: ...
+        def detach_all(self) -> None: ...
+        def events(self, ring: str) -> Any: ...
+        def close(self) -> None: ...
+
+    MakeRuntime = Callable[[dict[str, int]], Opened]
 
 INTERRUPTED = 255  # a signal while loading or attaching
 _NOTIFY = "__BPFTRACE_NOTIFY_PROBES_ATTACHED"
 # The kernel calls the programs of these kinds in the reverse order of attaching.
 _REVERSED = frozenset(("uprobe", "uretprobe", "usdt", "software", "kprobe", "fentry"))
+_NO_PLACE = frozenset(("begin", "end", "signal"))
 _SCOPED = frozenset(("uprobe", "uretprobe", "usdt", "perf_sample", "software", "hardware"))
 
 
 def run(spec: ObjectSpec, options: Options, world: World, runtime: MakeRuntime, signals: Signals | None = None) -> int:
     """Run until the end; gives the exit status. Raises CygnetError for what stops it before it began.
 
-    `runtime` makes a Runtime from the session's numbers (spec.relocs, kind SESSION). `signals` may have
-    been made earlier, so that one that came meanwhile is not lost.
+    `runtime` opens the object with the session's numbers (spec.relocs, kind SESSION): maps made, programs
+    loaded. `signals` may have been made earlier, so that one that came meanwhile is not lost.
     """
     session = _Session(spec, options, world, signals or Signals())
     try:
         return session.run(runtime)
+    except _Interrupted:
+        return INTERRUPTED
     except BrokenPipeError:
         return 0  # whoever read our output has seen enough
     finally:
@@ -53,7 +72,7 @@ def run(spec: ObjectSpec, options: Options, world: World, runtime: MakeRuntime, 
 class _Session:
     """What is open during a run, so that it can be closed in any case."""
 
-    __slots__ = ("attached", "child", "loaded", "loop", "options", "out_fd", "pidfd", "runtime", "signals", "spec",
+    __slots__ = ("child", "loop", "options", "out_fd", "pidfd", "runtime", "signals", "spec",
                  "state", "words", "world")  # fmt: skip
 
     def __init__(self, spec: ObjectSpec, options: Options, world: World, signals: Signals) -> None:
@@ -61,28 +80,23 @@ class _Session:
         self.options = options
         self.world = world
         self.signals = signals
-        self.runtime: Runtime | None = None
+        self.runtime: Opened | None = None
         self.child: Child | None = None
         self.words: Words | None = None
         self.loop: Loop | None = None
         self.pidfd = -1
         self.out_fd = 1
-        self.loaded: dict[str, Any] = {}
-        self.attached: list[Any] = []
 
     def run(self, make_runtime: MakeRuntime) -> int:
         self._open_target()
         writer = self._writer()
         self.runtime = make_runtime(self._numbers())
-        self._load(self.runtime)
         if self.options.dry_run:
             return 0
         state = self.state = State(self.spec, self.options, self.world, self.runtime.map, self._output(writer))
         loop = self.loop = self._loop(state)
         self._run_all("begin")
         count = self._attach()
-        if self._interrupted():
-            return INTERRUPTED
         state.out.attached(count)
         self._notify(state)
         if self.child is not None:
@@ -131,12 +145,6 @@ class _Session:
         make = TYPES[self.options.format]
         return lambda context: make(writer, context, quiet=self.options.quiet)
 
-    def _load(self, runtime: Runtime) -> None:
-        for one in self.spec.maps:
-            runtime.open_map(one)
-        for program in self.spec.programs:
-            self.loaded[program.name] = runtime.load(program)
-
     def _loop(self, state: State) -> Loop:
         assert self.runtime is not None
         control = self.spec.control
@@ -161,7 +169,7 @@ class _Session:
             if before is not None:
                 before()
             assert self.runtime is not None
-            self.runtime.run(self.loaded[program])
+            self.runtime.run(program)
 
         return run
 
@@ -170,36 +178,32 @@ class _Session:
         assert self.runtime is not None
         for link in self.spec.links:
             if link.kind == kind:
-                self.runtime.run(self.loaded[link.program])
+                self.runtime.run(link.program)
 
     # ── attaching ──
 
     def _attach(self) -> int:
         """Attach everything; gives how many probes there are, those of the language itself included."""
-        links = [link for link in self.spec.links if link.kind not in ("begin", "end", "signal")]
-        count = len(self.spec.links) - len(links)
+        assert self.runtime is not None
+        self._check_interrupt(0, 0)
+        links = [self._scoped(link) for link in self.spec.links if link.kind not in _NO_PLACE]
         forward = [link for link in links if link.kind not in _REVERSED]
         backward = [link for link in reversed(links) if link.kind in _REVERSED]
-        for link in forward + backward:
-            if self._interrupted():
-                return count
-            count += self._attach_one(link)
-        if links and not self.attached:
+        held = self.runtime.attach_all(forward + backward, progress=self._check_interrupt, failed=self._not_attached)
+        if links and not held:
             raise _AllFailed("no probe could be attached")
-        return count
+        return len(self.spec.links) - len(links) + held
 
-    def _attach_one(self, link: LinkSpec) -> int:
-        assert self.runtime is not None
-        try:
-            self.attached.append(self.runtime.attach(self._scoped(link)))
-        except CygnetError as error:
-            missing = self.spec.settings.get("missing_probes", "error")
-            if missing == "error" or not isinstance(error, (ProbeError, OSError)):
-                raise
-            if missing == "warn":
-                self._say(f"WARNING: {link.probe} is skipped: {error}\n")
-            return 0
-        return 1
+    def _not_attached(self, link: LinkSpec, error: CygnetError) -> None:
+        missing = self.spec.settings.get("missing_probes", "error")
+        if missing == "error" or not isinstance(error, (ProbeError, SystemCallError)):
+            raise error
+        if missing == "warn":
+            self._say(f"WARNING: {link.probe} is skipped: {error}\n")
+
+    def _check_interrupt(self, done: int, total: int) -> None:
+        if self.signals.any and any(number in (SIGINT, SIGTERM) for number in self.signals.take()):
+            raise _Interrupted
 
     def _scoped(self, link: LinkSpec) -> LinkSpec:
         """Probes of user space and of perf events look only at the process of -p or -c."""
@@ -222,16 +226,14 @@ class _Session:
 
             ready(os.environ["NOTIFY_SOCKET"])
 
-    def _interrupted(self) -> bool:
-        return self.signals.any and any(number in (SIGINT, SIGTERM) for number in self.signals.take())
-
     def _only_begin_and_end(self) -> bool:
         return all(link.kind in ("begin", "end") for link in self.spec.links) and self.child is None
 
     # ── after ──
 
     def _finish(self, state: State, loop: Loop) -> None:
-        self._detach()
+        assert self.runtime is not None
+        self.runtime.detach_all()
         if state.stopped:
             loop.discard()
         else:
@@ -254,13 +256,7 @@ class _Session:
         for name, count in self.words.drops() if self.words is not None else ():
             self._say(f"WARNING: {name} was full: {count} updates were dropped (config max_map_keys raises its size)\n")
 
-    def _detach(self) -> None:
-        attached, self.attached = self.attached, []
-        for one in reversed(attached):
-            one.close()
-
     def close(self) -> None:
-        self._detach()
         if self.loop is not None:
             self.loop.close()
         if self.words is not None:
@@ -278,3 +274,7 @@ class _Session:
 
 class _AllFailed(ProbeError):
     exit_status = 255
+
+
+class _Interrupted(Exception):
+    """A signal came before everything was attached."""

@@ -1,0 +1,88 @@
+"""The command line: argument parsing and nothing else, one file for each sub-command."""
+
+from __future__ import annotations
+
+import sys
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+#: sub-command → (module, what it is for); a module has main(args) -> exit status
+COMMANDS = {
+    "trace": ("cygnet.cli.trace", "ask a running system a question in the tracing language"),
+    "list": ("cygnet.cli.list", "list what can be probed; -v shows fields and types"),
+    "doctor": ("cygnet.cli.doctor", "tell what this machine can do, and what mends what it cannot"),
+    "asm": ("cygnet.cli.asm", "assemble eBPF text to instructions"),
+    "disasm": ("cygnet.cli.disasm", "disassemble eBPF instructions"),
+}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a command line; gives the exit status. Without `argv`, that of the process, which then ends at once."""
+    status = _dispatch(list(sys.argv[1:] if argv is None else argv))
+    if argv is None:
+        _leave(status)
+    return status
+
+
+def _leave(status: int) -> None:
+    """End now: taking the interpreter apart costs milliseconds and gives nothing."""
+    import os
+
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except (OSError, ValueError, AttributeError):
+            status = status or 1
+    os._exit(status)
+
+
+def _dispatch(args: list[str]) -> int:
+    if not args:
+        print(_help(), file=sys.stderr)
+        return 1
+    name, rest = args[0], args[1:]
+    if name in ("-h", "--help", "help"):
+        print(_help())
+        return 0
+    if name in ("-V", "--version", "version"):
+        print(version())
+        return 0
+    if name not in COMMANDS:
+        print(_unknown(name), file=sys.stderr)
+        return 1
+    from importlib import import_module
+
+    try:
+        module = import_module(COMMANDS[name][0])
+    except ModuleNotFoundError as error:
+        if error.name != COMMANDS[name][0]:
+            raise
+        print(f"ERROR: `cygnet {name}` is not there yet", file=sys.stderr)
+        return 1
+    status: int = module.main(rest)
+    return status
+
+
+def version() -> str:
+    from importlib.metadata import PackageNotFoundError
+    from importlib.metadata import version as installed
+
+    try:
+        return f"cygnet {installed('cygnet')}"
+    except PackageNotFoundError:
+        return "cygnet (not installed)"
+
+
+def _help() -> str:
+    rows = "\n".join([f"  {name:<10}{text}" for name, (_, text) in COMMANDS.items()])
+    return f"Usage: cygnet COMMAND [ARGUMENT…]\n\nCommands:\n{rows}\n\n`cygnet COMMAND --help` tells more."
+
+
+def _unknown(name: str) -> str:
+    from difflib import get_close_matches
+
+    close = get_close_matches(name, COMMANDS, 1, 0.5)
+    hint = f"HINT: did you mean `{close[0]}`?" if close else f"HINT: the commands are {', '.join(COMMANDS)}"
+    return f"ERROR: there is no command {name!r}\n{hint}"

@@ -1,0 +1,39 @@
+"""The text of `cygnet trace --help`."""
+
+TEXT = """\
+Ask a running system a question in the tracing language (bpftrace's).
+
+Usage: cygnet trace [OPTION…] -e 'PROGRAM' [PARAMETER…]
+       cygnet trace [OPTION…] FILE [PARAMETER…]      (- reads the program from standard input)
+       cygnet trace -l[v] [PATTERN|FILE]
+       … -- --name=value gives the program a named parameter
+
+  -e PROGRAM              run this text
+  -c, --cmd COMMAND       start COMMAND when the probes are attached; end with it
+  -p, --pid PID           watch only this process; end with it
+  -l, --list [PATTERN]    list probes (-lv: with fields and types)
+  -f FORMAT               text or json
+  -o, --output FILE       write results to FILE
+  -B MODE                 buffering: line, full or none
+  -q, --quiet             no message about attached probes
+  -v, --verbose           tell more, the kernel's log of a refused program included
+  -k, --warnings          also warn of failed reads and missing keys
+      --no-warnings       do not warn at all
+      --unsafe            allow system(), signal() and the like
+      --dry-run           compile and load, then end
+  -I DIR, --include FILE  more C headers
+      --debuginfo DIRS    where to look for debug information, separated by colons
+      --no-feature LIST   do as if the kernel lacked these features
+      --test, --bench     run the program's test: or bench: probes (--probe-filter REGEX chooses)
+      --fmt               print the program in standard layout
+  -d, --debug STAGE       show the program after a stage of compilation (parse, ast, types, ir, codegen, dis, …)
+      --info              what this machine can do
+  -V, --version           -h, --help
+
+Settings come from a `config = { … }` block or from the environment (BPFTRACE_MAX_STRLEN=64 …).
+
+Examples:
+  cygnet trace -e 'tracepoint:raw_syscalls:sys_enter { @[comm] = count(); }'
+  cygnet trace -e 'tracepoint:syscalls:sys_enter_openat { printf("%s %s\\n", comm, str(args.filename)); }'
+  cygnet trace -e 'profile:hz:99 { @[kstack] = count(); }'
+  cygnet trace -c 'ls -l' -e 'tracepoint:syscalls:sys_exit_read /args.ret > 0/ { @ = hist(args.ret); }'"""

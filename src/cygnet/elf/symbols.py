@@ -9,6 +9,7 @@ from __future__ import annotations
 import struct
 import sys
 from bisect import bisect_right
+from itertools import accumulate
 
 from cygnet.elf import numbers as n
 from cygnet.errors import ElfError
@@ -25,6 +26,8 @@ _FUNCTIONS = frozenset((n.STT_FUNC, n.STT_GNU_IFUNC))
 _LONGEST_CHAIN = 64
 _TABLE_SHIFT = 31  # an index row: which table, and the symbol's number there
 _ROW_MASK = (1 << _TABLE_SHIFT) - 1
+_LARGEST_SIZE = (1 << 40) - 1
+_LARGEST_END = (1 << 64) - 1
 
 
 class Symbol:
@@ -200,24 +203,36 @@ class AddressIndex:
     one. A symbol without a size reaches to the next symbol, or to the end of what is loaded with it.
     """
 
-    __slots__ = ("_loaded", "_rows", "_starts", "_tables")
+    __slots__ = ("_reach", "_rows", "_starts", "_tables")
 
     def __init__(self, elf: Elf) -> None:
         from array import array
 
         self._tables = list(elf.tables())
-        self._loaded = [(s.address, s.address + s.size) for s in elf.segments if s.type == n.PT_LOAD]
-        keys: list[int] = []
+        keys: list[int] = []  # address, size and row in one number: sorts fast, and takes a third of a tuple's room
         for number, table in enumerate(self._tables):
             first = number << _TABLE_SHIFT
             keys += [
-                row[4] << 32 | index
+                row[4] << 72 | min(row[5], _LARGEST_SIZE) << 32 | index
                 for index, row in enumerate(table.rows(), first)
                 if row[1] & 15 in _FUNCTIONS and row[3] and row[0]
             ]
         keys.sort()
-        self._starts = array("Q", [key >> 32 for key in keys])
+        self._starts = array("Q", [key >> 72 for key in keys])
         self._rows = array("I", [key & 0xFFFFFFFF for key in keys])
+        loaded = [(s.address, s.address + s.size) for s in elf.segments if s.type == n.PT_LOAD]
+        self._reach = array("Q", accumulate(self._ends(keys, loaded), max))
+
+    def _ends(self, keys: list[int], loaded: list[tuple[int, int]]) -> Iterator[int]:
+        """Where each symbol ends; one without a size at the next one, or with the segment."""
+        starts = self._starts
+        for index, key in enumerate(keys):
+            start, size = key >> 72, key >> 32 & _LARGEST_SIZE
+            if not size:
+                above = bisect_right(starts, start, index)
+                limit = next((end for first, end in loaded if first <= start < end), start + 1)
+                size = (min(starts[above], limit) if above < len(starts) else limit) - start
+            yield min(start + size, _LARGEST_END)
 
     def __len__(self) -> int:
         return len(self._starts)
@@ -225,26 +240,23 @@ class AddressIndex:
     def find(self, address: int) -> tuple[str, int] | None:
         """The function that holds an address, and the distance from its start; None when none does."""
         starts = self._starts
-        top = bisect_right(starts, address)
-        index, last = top - 1, max(top - 1 - _LONGEST_CHAIN, -1)
+        index = bisect_right(starts, address) - 1
         best: tuple[tuple[int, int, int], str] | None = None
-        while index > last:  # a shorter function may lie inside of a longer one
+        last = max(index - _LONGEST_CHAIN, -1)
+        while index > last and address < self._reach[index]:  # a shorter function may lie inside of a longer one
             start = starts[index]
             if best is not None and start != starts[index + 1]:
                 break
-            ranked = self._ranked(self._rows[index], address - start, starts[top] - start if top < len(starts) else 0)
+            ranked = self._ranked(self._rows[index], address - start)
             if ranked is not None and (best is None or ranked[0] > best[0]):
                 best, found = ranked, address - start
             index -= 1
         return None if best is None else (best[1], found)
 
-    def _room(self, start: int) -> int:
-        return next((end - start for first, end in self._loaded if first <= start < end), 1)
-
-    def _ranked(self, place: int, distance: int, room: int) -> tuple[tuple[int, int, int], str] | None:
+    def _ranked(self, place: int, distance: int) -> tuple[tuple[int, int, int], str] | None:
         table = self._tables[place >> _TABLE_SHIFT]
-        name, info, _, _, value, size = table.row(place & _ROW_MASK)
-        if distance >= (size or room or self._room(value)):
+        name, info, _, _, _, size = table.row(place & _ROW_MASK)
+        if size and distance >= size:
             return None
         text = table.string(name)
         underscores = len(text) - len(text.lstrip("_"))

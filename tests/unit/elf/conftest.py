@@ -21,7 +21,8 @@ int main(int argc, char **argv) {
         "991: .asciz \"stapsdt\"\n992: .balign 4\n"
         "993: .8byte 990b\n.8byte _.stapsdt.base\n.8byte gate\n.asciz \"cygnet\"\n.asciz \"started\"\n.asciz \"-4@%0\"\n"
         "994: .balign 4\n.popsection\n"
-        ".ifndef _.stapsdt.base\n.pushsection .stapsdt.base,\"aG\",\"progbits\",.stapsdt.base,comdat\n"
+        ".ifndef _.stapsdt.base\n"
+        ".pushsection .stapsdt.base,\"aG\",\"progbits\",.stapsdt.base,comdat\n"
         ".weak _.stapsdt.base\n.hidden _.stapsdt.base\n_.stapsdt.base: .space 1\n"
         ".size _.stapsdt.base, 1\n.popsection\n.endif\n"
         :: "r"(argc));

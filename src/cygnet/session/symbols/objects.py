@@ -1,0 +1,117 @@
+"""One file that processes have mapped, and its functions by address."""
+
+from __future__ import annotations
+
+import os
+
+from cygnet.elf.reader import Elf
+from cygnet.errors import ElfError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from cygnet.elf.symbols import AddressIndex
+    from cygnet.session.symbols.maps import Mapping
+
+
+class MappedObject:
+    """Names for file offsets of one ELF file: its own symbols, and those of its separate debug file."""
+
+    __slots__ = ("_demangle", "_elf", "_found", "_indexes", "_root")
+
+    def __init__(self, elf: Elf | None, root: str, demangle: bool) -> None:
+        self._elf = elf
+        self._root = root
+        self._demangle = demangle
+        self._indexes: list[AddressIndex] | None = None
+        self._found: dict[int, tuple[str, int] | None] = {}
+
+    def find(self, offset: int) -> tuple[str, int] | None:
+        """(name, distance from its start) of the function at a file offset."""
+        try:
+            return self._found[offset]
+        except KeyError:
+            found = self._found[offset] = self._search(offset)
+            return found
+
+    def _search(self, offset: int) -> tuple[str, int] | None:
+        if self._elf is None:
+            return None
+        try:
+            address = self._elf.address_at(offset)
+            if address is None:
+                return None
+            if self._indexes is None:
+                self._indexes = self._open_indexes(self._elf)
+        except ElfError:
+            self._elf = None
+            return None
+        return self._name(address)
+
+    def _name(self, address: int) -> tuple[str, int] | None:
+        for index in self._indexes or ():
+            try:
+                found = index.find(address)
+            except ElfError:
+                continue
+            if found is not None:
+                return (self._readable(found[0]), found[1])
+        return None
+
+    def _readable(self, name: str) -> str:
+        name = name.partition("@")[0] or name
+        if self._demangle and name.startswith("_"):
+            from cygnet.elf.demangle import demangle
+
+            return demangle(name)
+        return name
+
+    def _open_indexes(self, elf: Elf) -> list[AddressIndex]:
+        indexes = [elf.addresses()]
+        if elf.section(".symtab") is None:
+            extra = self._debug_index(elf)
+            if extra is not None:
+                indexes.insert(0, extra)
+        return indexes
+
+    def _debug_index(self, elf: Elf) -> AddressIndex | None:
+        from cygnet.elf.lookup import debug_file, mini_debug_info
+
+        for root in (self._root, "/"):
+            try:
+                path = debug_file(elf, root)
+                if path is not None:
+                    return Elf.open(path).addresses()
+            except (ElfError, OSError):
+                continue
+        try:
+            mini = mini_debug_info(elf)
+            return None if mini is None else mini.addresses()
+        except ElfError:
+            return None
+
+
+def open_mapped(pid: int, mapping: Mapping) -> Elf | None:
+    """The file behind a mapping, or None: through /proc/PID, so that containers and deleted files work."""
+    link = f"/proc/{pid}/map_files/{mapping.start:x}-{mapping.end:x}"
+    inside = f"/proc/{pid}/root{mapping.path}"
+    for path in (link, inside, mapping.path):
+        try:
+            if path is not link and os.stat(path).st_ino != mapping.inode:
+                continue  # another file has taken the name
+            elf = Elf.open(path)
+        except (OSError, ElfError):
+            continue
+        if path is link:
+            elf.path = mapping.path
+        return elf
+    return None
+
+
+def open_vdso(pid: int, mapping: Mapping) -> Elf | None:
+    """The kernel's library in every process, copied out of that process's memory."""
+    try:
+        with open(f"/proc/{pid}/mem", "rb", buffering=0) as file:
+            file.seek(mapping.start)
+            return Elf(file.read(mapping.end - mapping.start) or b"", mapping.path)
+    except (OSError, ElfError, ValueError):
+        return None

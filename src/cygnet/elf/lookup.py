@@ -74,7 +74,8 @@ def _string(data: bytes, at: int) -> str:
 def find_library(name: str) -> str | None:
     """The path of a shared library: ``libc``, ``c``, ``libc.so`` and ``libc.so.6`` all mean the C library.
 
-    Those of this machine's own kind come first; None when there is none. Raises ElfError on a damaged ld.so.cache.
+    Those of this machine's own kind come first; None when there is none. The path is the cache's, links not followed: probes
+    are shown by it. Raises ElfError on a damaged ld.so.cache.
     """
     stems = {name, f"lib{name}", f"{name}.so", f"lib{name}.so"}
     found = cached_libraries(stems, _library_cache()) if name else []
@@ -82,7 +83,7 @@ def find_library(name: str) -> str | None:
     found.sort(key=lambda entry: (entry[2] & 0xFFFF != ours, entry[0] != name))
     for _, path, _ in found:
         if os.path.exists(path):
-            return os.path.realpath(path)
+            return path
     return _in_folders(stems)
 
 

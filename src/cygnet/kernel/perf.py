@@ -13,6 +13,9 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+# Descriptors below this number need no thought about limits. At the limit itself it would be too late to
+# think: not even a module can be imported then.
+_room = [200]
 _SIZE = len(sys.pack(layouts.PERF_EVENT_ATTR))
 SOURCES = "/sys/bus/event_source/devices"
 
@@ -43,12 +46,7 @@ def open_event(attr: bytearray, pid: int, cpu: int, what: str, needs: str = "") 
 
     Raises ProbeError for a dead pid, NotSupported for a missing event source or counter.
     """
-    fd = sys.perf_event_open(attr, pid, cpu)
-    if fd == -_errno.EMFILE:
-        from cygnet.kernel.rlimit import raise_nofile
-
-        raise_nofile(_open_fds() * 2 + 4096)
-        fd = sys.perf_event_open(attr, pid, cpu)
+    fd = _open(attr, pid, cpu)
     if fd >= 0:
         return fd
     if fd == -_errno.ESRCH:
@@ -58,7 +56,7 @@ def open_event(attr: bytearray, pid: int, cpu: int, what: str, needs: str = "") 
     if fd in (-_errno.ENOENT, -_errno.ENODEV, -_errno.EOPNOTSUPP) and needs:
         from cygnet.errors import NotSupported
 
-        raise NotSupported(what, needs, call="perf_event_open", errno=-fd)
+        raise NotSupported(f"to {what}", needs, call="perf_event_open", errno=-fd)
     raise sys.failure(-fd, what, "perf_event_open", caps=("perfmon",))
 
 
@@ -67,7 +65,7 @@ def open_on_cpus(attr: bytearray, pid: int, cpus: Iterable[int], what: str, need
     fds: list[int] = []
     try:
         for cpu in cpus:
-            fd = sys.perf_event_open(attr, pid, cpu)
+            fd = _open(attr, pid, cpu)
             if fd == -_errno.ENODEV and fds:
                 continue
             fds.append(fd if fd >= 0 else open_event(attr, pid, cpu, what, needs))
@@ -78,8 +76,13 @@ def open_on_cpus(attr: bytearray, pid: int, cpus: Iterable[int], what: str, need
     return fds
 
 
-def _open_fds() -> int:
-    return len(os.listdir("/proc/self/fd"))
+def _open(attr: bytearray, pid: int, cpu: int) -> int:
+    fd = sys.perf_event_open(attr, pid, cpu)
+    if fd >= _room[0]:
+        from cygnet.kernel.rlimit import raise_nofile
+
+        _room[0] = raise_nofile(4096) - 100
+    return fd
 
 
 # ── event sources of the kernel's own ────────────────────────────────────────────────────────────────────

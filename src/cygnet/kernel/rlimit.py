@@ -30,18 +30,22 @@ def raise_memlock() -> bool:
     return True
 
 
-def raise_nofile(needed: int) -> None:
-    """Make room for `needed` more file descriptors, as far as the hard limit allows (root may raise that too)."""
+def raise_nofile(more: int) -> int:
+    """Raise the limit of file descriptors by `more`, as far as the hard limit allows (root may raise that too).
+
+    Gives the limit that holds now; a very large number where there is none.
+    """
     import resource
 
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = needed + 256
-    if soft == resource.RLIM_INFINITY or soft >= wanted:
-        return
+    if soft == resource.RLIM_INFINITY:
+        return 1 << 30
+    wanted = soft + more
     for new_hard in (hard, max(hard, wanted)):
         try:
             resource.setrlimit(resource.RLIMIT_NOFILE, (min(wanted, new_hard), new_hard))
         except (ValueError, OSError):
             continue
         if new_hard >= wanted:
-            return
+            break
+    return resource.getrlimit(resource.RLIMIT_NOFILE)[0]

@@ -137,6 +137,6 @@ def failure(errno: int, what: str, call: str, needs: str = "", caps: tuple[str, 
 
         return denied(errno, what, call, caps)
     if errno in (ENOTSUPP, _errno.EOPNOTSUPP, _errno.ENOSYS):
-        return errors.NotSupported(what, needs or "another kernel configuration", call=call, errno=errno)
+        return errors.NotSupported(f"to {what}", needs or "another kernel configuration", call=call, errno=errno)
     text = os.strerror(errno)
     return errors.SystemCallError(f"cannot {what}: {text}", call=call, errno=errno)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 # Statistics that follow the reason (kernel/bpf/verifier.c: print_verification_stats).
 _STATISTICS = ("processed ", "verification time ", "stack depth ", "mark_precise: ", "max_states ", "insns processed")
+_NO_REASONS = (*_STATISTICS, ";", "from ", "last_idx ", "regs=", "cur state:", "old state:")
 
 
 def _insn_of(line: str) -> int | None:
@@ -29,7 +30,7 @@ def reason(log: str) -> str:
     """The last line that is neither statistics nor state nor an instruction nor quoted source."""
     lines = [line.strip() for line in log.splitlines() if line.strip()]
     for line in reversed(lines):
-        if not line.startswith((*_STATISTICS, ";", "from ", "last_idx ", "regs=")) and _insn_of(line) is None:
+        if not line.startswith(_NO_REASONS) and _insn_of(line) is None:
             return line
     return lines[-1] if lines else "no reason given"
 

@@ -13,6 +13,6 @@ from cygnet.uapi import perf as uapi
 def attach(prog_fd: int, target: dict[str, Any]) -> Attachment:
     attr = perf.event_attr(target.get("type", uapi.PERF_TYPE_HARDWARE), target["event"], period=target["count"])
     needs = "a machine whose performance counters are visible (virtual machines often hide them)"
-    what = f"counting hardware event {target['event']}"
+    what = f"count hardware event {target['event']}"
     fds = perf.open_on_cpus(attr, target.get("pid", -1), online(), what, needs)
     return link_perf_events(prog_fd, fds, target.get("cookie", 0))

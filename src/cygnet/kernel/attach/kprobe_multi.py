@@ -37,5 +37,5 @@ def attach(prog_fd: int, target: dict[str, Any]) -> Attachment:
     if fd == -_errno.EINVAL:
         from cygnet.errors import NotSupported
 
-        raise NotSupported(what, "a kernel with CONFIG_FPROBE=y, 5.18 or newer", call="bpf", errno=-fd)
+        raise NotSupported(f"to {what}", "a kernel with CONFIG_FPROBE=y, 5.18 or newer", call="bpf", errno=-fd)
     raise sys.failure(-fd, what, "bpf", "a kernel with CONFIG_FPROBE=y", caps=("bpf", "perfmon"))

@@ -40,19 +40,6 @@ def group(links: Iterable[LinkSpec], multi: set[str]) -> Iterator[list[LinkSpec]
     return iter(groups.values())
 
 
-def in_firing_order(groups: Iterable[list[LinkSpec]]) -> list[list[LinkSpec]]:
-    """Groups in the order to attach them, so that programs at one place run in the order written.
-
-    The kernel puts a new uprobe before those that are there (kernel/events/uprobes.c, consumer_add), and
-    every other kind behind them; so uprobes change places among themselves, the last first.
-    """
-    ordered = list(groups)
-    at = [number for number, each in enumerate(ordered) if each[0].kind == "uprobe"]
-    for number, each in zip(at, [ordered[number] for number in reversed(at)], strict=True):
-        ordered[number] = each
-    return ordered
-
-
 def multi_target(links: Sequence[LinkSpec]) -> dict[str, Any]:
     """The target of attach kind uprobe_multi for links of one group."""
     first = links[0].target

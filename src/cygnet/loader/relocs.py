@@ -105,15 +105,16 @@ def _map_value(code: bytearray, reloc: Reloc, resolver: Resolver) -> None:
 
 
 def _tp_field(code: bytearray, reloc: Reloc, resolver: Resolver) -> None:
-    field, size, signed = reloc.data
+    field, size, signed = reloc.data[:3]  # a front end may add the offset that it saw
     offset, real_size, real_signed = resolver.tracepoint_field(reloc.name, field)
     _same(f"field {field} of tracepoint {reloc.name}", size, signed, real_size, real_signed)
     _put(code, reloc, offset)
 
 
 def _core(code: bytearray, reloc: Reloc, resolver: Resolver) -> None:
-    """`assumed`, for an offset, is (size, signed) of the member or None: the instruction that reads it was
-    compiled for that size. Sizes and existence are numbers for the program to look at: nothing to assume."""
+    """`assumed`, for an offset, may be (size, signed) of the member: the instruction that reads it was compiled
+    for that, and another is refused. A bare number is the offset that the compiler saw, and need not hold here.
+    Sizes and existence are numbers for the program to look at: nothing to assume."""
     kind, path, assumed = reloc.data
     value, size, signed = resolver.core(reloc.name, kind, path)
     if kind == "offset" and isinstance(assumed, tuple):

@@ -225,13 +225,15 @@ class KernelRuntime:
         progress: Callable[[int, int], None] | None = None,
         failed: Callable[[LinkSpec, CygnetError], None] | None = None,
     ) -> int:
-        """Attach every link (of the object, unless some are given), so that programs at one place run in the
-        order of the links; the number that hold.
+        """Attach every link (of the object, unless some are given), in order; the number that hold.
+
+        In which order programs at one place run then is the kernel's affair: some kinds go before those
+        that are there.
 
         Links of kinds begin, end and signal are no places: they are left to `run`. `progress` is called
         with (done, total) after each step. A link that cannot be attached raises, or is handed to `failed`.
         """
-        from cygnet.loader.multi import group, in_firing_order
+        from cygnet.loader.multi import group
 
         wanted = [link for link in (self._spec.links if links is None else links) if link.kind not in NO_PLACE]
         if len(wanted) > FEW:
@@ -239,7 +241,7 @@ class KernelRuntime:
 
             raise_nofile(len(wanted) + FEW)
         done = held = 0
-        for each in in_firing_order(group(wanted, self._multi_programs())):
+        for each in group(wanted, self._multi_programs()):
             held += self._attach_group(each, failed)
             done += len(each)
             if progress is not None:

@@ -1,7 +1,7 @@
 """What every test on the live kernel shares: tracefs, a way to build programs, and proof that nothing is left.
 
 The kernel may be busy with other people's programs. So an object counts as left behind when it appeared
-during the test, still exists two seconds later, and no other living process holds it.
+during the test, still exists five seconds later, and no other living process holds it.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from cygnet.uapi import bpf_func
 
 KINDS = ("prog", "map", "link")
 FDINFO = re.compile(r"^(prog|map|link)_id:\s*(\d+)", re.M)
-PATIENCE_S = 2.0
+PATIENCE_S = 5.0
 
 Objects = dict[str, set[int]]
 
@@ -41,7 +41,8 @@ def held_by_others() -> Objects:
             for kind, number in fd_ids(folder):
                 held[kind].add(number)
     for link in held["link"]:
-        held["prog"].add(ask("link", link).prog_id if ask("link", link) else 0)
+        info = ask("link", link)
+        held["prog"].update([info.prog_id] if info else [])
     for prog in list(held["prog"]):
         info = ask("prog", prog)
         held["map"].update(info.map_ids if info else ())
@@ -72,22 +73,20 @@ def ask(kind: str, number: int):  # type: ignore[no-untyped-def]
         os.close(fd)
 
 
-def new_since(before: Objects) -> Objects:
-    now = existing()
-    return {kind: now[kind] - before[kind] for kind in KINDS}
-
-
 def left_behind(before: Objects) -> Objects:
-    """New objects that nobody else holds. The kernel frees some of them a while after their last use."""
+    """Objects that are new now, that nobody else holds, and that stay. (The kernel frees some a while after their
+    last use, and other people's come and go.)
+    """
+    now = existing()
+    suspects = {kind: now[kind] - before[kind] for kind in KINDS}
     deadline = time.monotonic() + PATIENCE_S
-    while True:
-        new = new_since(before)
-        if any(new.values()):
-            held = held_by_others()
-            new = {kind: new[kind] - held[kind] for kind in KINDS}
-        if not any(new.values()) or time.monotonic() > deadline:
-            return {kind: ids for kind, ids in new.items() if ids}
+    while any(suspects.values()):
+        now, held = existing(), held_by_others()
+        suspects = {kind: (suspects[kind] & now[kind]) - held[kind] for kind in KINDS}
+        if time.monotonic() > deadline:
+            break
         time.sleep(0.02)
+    return {kind: ids for kind, ids in suspects.items() if ids}
 
 
 def own_descriptors() -> list[tuple[str, int]]:

@@ -106,7 +106,7 @@ def has_prog_type(type: int) -> bool:
         from cygnet.kernel.denied import has_capability
 
         return False if has_capability("sys_admin") else _answer(result, "probe a program type")
-    return spoken or _answer(result, "probe a program type")
+    return _answer(result, "probe a program type") or spoken
 
 
 def has_map_type(type: int) -> bool:

@@ -242,21 +242,21 @@ class AddressIndex:
         starts = self._starts
         index = bisect_right(starts, address) - 1
         best: tuple[tuple[int, int, int], str] | None = None
-        last = max(index - _LONGEST_CHAIN, -1)
+        last, top = max(index - _LONGEST_CHAIN, -1), starts[index] if index >= 0 else 0
         while index > last and address < self._reach[index]:  # a shorter function may lie inside of a longer one
             start = starts[index]
             if best is not None and start != starts[index + 1]:
                 break
-            ranked = self._ranked(self._rows[index], address - start)
+            ranked = self._ranked(self._rows[index], address - start, start == top)
             if ranked is not None and (best is None or ranked[0] > best[0]):
                 best, found = ranked, address - start
             index -= 1
         return None if best is None else (best[1], found)
 
-    def _ranked(self, place: int, distance: int) -> tuple[tuple[int, int, int], str] | None:
+    def _ranked(self, place: int, distance: int, nearest: bool) -> tuple[tuple[int, int, int], str] | None:
         table = self._tables[place >> _TABLE_SHIFT]
         name, info, _, _, _, size = table.row(place & _ROW_MASK)
-        if size and distance >= size:
+        if distance >= size and (size or not nearest):
             return None
         text = table.string(name)
         underscores = len(text) - len(text.lstrip("_"))

@@ -171,11 +171,13 @@ class KernelSymbols:
             return None
         return self._core_symbol(low, address)
 
-    def _core_symbol(self, above: int, address: int) -> tuple[str, int, str]:
+    def _core_symbol(self, above: int, address: int) -> tuple[str, int, str] | None:
         """The symbol before the line at `above`: the first of those that share its address."""
         data = self._data
         line = data.rfind(b"\n", 0, above - 1) + 1
         start, name = self._parse(line)
+        if start < _LOWEST:
+            return None
         while line:
             before = data.rfind(b"\n", 0, line - 1) + 1
             value, other = self._parse(before)

@@ -1,0 +1,197 @@
+"""Symbols of processes, of ones that these tests start."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from cygnet.elf import Elf
+from cygnet.elf.demangle import demangle
+from cygnet.session.symbols import user as user_module
+from cygnet.session.symbols.maps import ProcessMaps
+from cygnet.session.symbols.perfmap import PerfMap, perf_map_path
+from cygnet.session.symbols.user import UserSymbols
+
+SOURCE = r"""
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/auxv.h>
+#include <unistd.h>
+namespace pond { struct Swan { int glide(int x); }; }
+__attribute__((noinline)) int pond::Swan::glide(int x) { return x + 1; }
+extern "C" __attribute__((noinline)) int plain(int x) { return x * 2; }
+int main() {
+    pond::Swan swan;
+    int (pond::Swan::*glide)(int) = &pond::Swan::glide;
+    void *glide_at;
+    memcpy(&glide_at, &glide, sizeof glide_at);
+    void *jit = mmap(0, 4096, PROT_READ | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    printf("%p %p %p %p %p\n", (void *)plain, glide_at, (void *)getpid, jit, (void *)getauxval(AT_SYSINFO_EHDR));
+    fflush(stdout);
+    char c;
+    return read(0, &c, 1) < 0 || plain(swan.glide(1)) == 0;
+}
+"""
+NAMES = ("plain", "glide", "getpid", "jit", "vdso")
+
+
+class Child:
+    """A process that waits until `end`, and the addresses it told."""
+
+    def __init__(self, path: Path) -> None:
+        self.process = subprocess.Popen([path], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        assert self.process.stdout is not None
+        self.addresses = dict(
+            zip(NAMES, (int(word, 16) for word in self.process.stdout.readline().split()), strict=True)
+        )
+        self.pid = self.process.pid
+
+    def end(self) -> None:
+        self.process.communicate("x")
+
+
+@pytest.fixture(scope="module")
+def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("symbols")
+    (folder / "swan.cc").write_text(SOURCE)
+    subprocess.run(["c++", "-O1", "-o", folder / "swan", folder / "swan.cc"], check=True)
+    return folder / "swan"
+
+
+@pytest.fixture
+def child(program: Path) -> Iterator[Child]:
+    child = Child(program)
+    yield child
+    child.end()
+
+
+def test_functions_of_the_program_and_of_libraries(child: Child, program: Path) -> None:
+    symbols = UserSymbols()
+    at = child.addresses
+    assert symbols.resolve(child.pid, at["plain"] + 1) == ("plain", 1, str(program))
+    assert symbols.resolve(child.pid, at["glide"]) == ("pond::Swan::glide(int)", 0, str(program))
+    name, distance, path = symbols.resolve(child.pid, at["getpid"] + 2) or ("", 0, "")
+    assert (name, distance) == ("getpid", 2) and "libc" in path
+    assert symbols.module(child.pid, at["plain"]) == str(program) and symbols.module(child.pid, 1) == ""
+    assert symbols.resolve(child.pid, 1) is None and symbols.resolve(child.pid, at["jit"]) is None
+    assert UserSymbols(demangle=False).resolve(child.pid, at["glide"]) == ("_ZN4pond4Swan5glideEi", 0, str(program))
+
+
+def test_the_vdso(child: Child) -> None:
+    symbols = UserSymbols()
+    at = child.addresses["vdso"]
+    with open(f"/proc/{child.pid}/mem", "rb", buffering=0) as memory:
+        memory.seek(at)
+        elf = Elf(memory.read(8192) or b"")
+    function = elf.functions("*gettime*")[0]
+    found = symbols.resolve(child.pid, at + function.value)
+    assert found is not None and found[0].lstrip("_") == function.name.removeprefix("__vdso_").removeprefix("__kernel_")
+    assert found[1:] == (0, "[vdso]")
+
+
+def test_an_ended_process_that_was_remembered(program: Path) -> None:
+    child, symbols = Child(program), UserSymbols()
+    at = child.addresses
+    assert symbols.remember(child.pid)
+    child.end()
+    assert symbols.resolve(child.pid, at["plain"]) == ("plain", 0, str(program))
+    assert (symbols.resolve(child.pid, at["getpid"]) or ("",))[0] == "getpid"
+    symbols.forget(child.pid)
+    assert symbols.resolve(child.pid, at["plain"]) is None and not symbols.remember(child.pid)
+
+
+def test_a_deleted_program(program: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "copy"
+    copy.write_bytes(program.read_bytes())
+    copy.chmod(0o755)
+    child = Child(copy)
+    try:
+        copy.unlink()
+        found = UserSymbols().resolve(child.pid, child.addresses["plain"])
+        if os.geteuid() == 0:  # map_files is root's
+            assert found is not None and found[0] == "plain"
+        copy.write_bytes(b"another file")
+        found = UserSymbols().resolve(child.pid, child.addresses["plain"])
+        assert found is None or found[0] == "plain"
+    finally:
+        child.end()
+
+
+def test_a_stripped_program_with_its_debug_file(program: Path, tmp_path: Path) -> None:
+    run = lambda *command: subprocess.run(command, cwd=tmp_path, check=True)  # noqa: E731
+    run("objcopy", "--only-keep-debug", program, "swan.debug")
+    run("objcopy", "--strip-all", "--add-gnu-debuglink=swan.debug", program, "bare")
+    child = Child(tmp_path / "bare")
+    try:
+        assert UserSymbols().resolve(child.pid, child.addresses["plain"] + 1) == ("plain", 1, str(tmp_path / "bare"))
+        (tmp_path / "swan.debug").unlink()
+        assert UserSymbols().resolve(child.pid, child.addresses["plain"]) is None
+    finally:
+        child.end()
+
+
+def test_jitted_code(child: Child, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = Path(f"/tmp/perf-{child.pid}.map")
+    symbols, at = UserSymbols(), child.addresses["jit"]
+    monkeypatch.setattr(user_module, "_RECHECK_S", -1.0)
+    try:
+        path.write_text(f"{at:x} 40 py::loop(int x)\nbroken\n{at + 0x40:x} zz bad\n{at + 0x50:x} 8 second\n")
+        assert symbols.resolve(child.pid, at + 3) == ("py::loop(int x)", 3, "[anon]")
+        assert symbols.resolve(child.pid, at + 0x48) is None
+        time.sleep(0.01)
+        with path.open("a") as file:
+            file.write(f"{at + 0x60:x} 10 later\n")
+        assert symbols.resolve(child.pid, at + 0x60) == ("later", 0, "[anon]")
+    finally:
+        path.unlink()
+
+
+def test_perf_maps_of_strangers_are_not_believed(tmp_path: Path) -> None:
+    path = tmp_path / "perf-1.map"
+    path.write_text("1000 10 name\n")
+    perf_map = PerfMap(str(path))
+    assert not perf_map.refresh((os.geteuid() + 1,)) and perf_map.find(0x1000) is None
+    assert perf_map.refresh((os.geteuid(),)) and perf_map.find(0x1004) == ("name", 4)
+    assert not perf_map.refresh() and not PerfMap(str(tmp_path)).refresh()
+    assert perf_map_path(os.getpid()).endswith(f"perf-{os.getpid()}.map")
+
+
+def test_mappings() -> None:
+    text = (
+        b"00400000-00452000 r-xp 00001000 08:02 173521      /usr/bin/db us\n"
+        b"00651000-00652000 r--p 00051000 08:02 173521      /usr/bin/db us\n"
+        b"00e03000-00e24000 r-xp 00000000 00:00 0 \n"
+        b"not a mapping\n"
+    )
+    maps = ProcessMaps(text)
+    first = maps.find(0x451FFF)
+    assert first is not None and (first.path, first.offset, first.inode) == ("/usr/bin/db us", 0x1000, 173521)
+    assert maps.find(0x452000) is None and maps.find(0x651000) is None and maps.find(0) is None
+    anonymous = maps.find(0xE03000)
+    assert anonymous is not None and (anonymous.path, anonymous.inode) == ("", 0)
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("main", "main"),
+        ("_start", "_start"),
+        ("_ZN4pond4Swan5glideEi", "pond::Swan::glide(int)"),
+        ("_ZNSt6vectorIiSaIiEE9push_backERKi", "std::vector<int, std::allocator<int> >::push_back(int const&)"),
+        ("_Zbroken", "_Zbroken"),
+        ("_ZN4core3fmt5Write9write_fmt17h0123456789abcdefE", "core::fmt::Write::write_fmt"),
+        (
+            "_ZN50_$LT$T$u20$as$u20$core..convert..Into$LT$U$GT$$GT$4into17h0123456789abcdefE",
+            "<T as core::convert::Into<U>>::into",
+        ),
+        ("_RNvC6_123foo3bar", "_RNvC6_123foo3bar"),
+    ],
+)
+def test_demangling(name: str, text: str) -> None:
+    assert demangle(name) == text

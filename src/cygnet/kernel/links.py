@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import errno as _errno
 import os
-from typing import Any
 
 from cygnet.kernel import sys
 from cygnet.uapi import bpf, layouts, perf
@@ -15,7 +14,7 @@ from cygnet.uapi import bpf, layouts, perf
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from typing import Self
+    from typing import Any, Self
 
 # Kinds that share a file: the target or the program's type tells them apart.
 _MODULES = {"tp_btf": "tracing", "fentry": "tracing", "fexit": "tracing", "fmod_ret": "tracing", "kretprobe": "kprobe",

@@ -10,7 +10,6 @@ import ctypes
 import errno as _errno
 import os
 import struct
-from collections.abc import Iterator, Sequence
 
 from cygnet.kernel import sys
 from cygnet.uapi import bpf, layouts
@@ -18,6 +17,7 @@ from cygnet.uapi import bpf, layouts
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import mmap
+    from collections.abc import Iterator, Sequence
     from typing import Self
 
     from cygnet.errors import CygnetError

@@ -19,13 +19,13 @@ from __future__ import annotations
 
 import mmap
 import os
-from collections.abc import Iterator
 from sys import byteorder as _ORDER
 
 from cygnet.uapi import bpf
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from typing import Self
 
 HEADER_BYTES = bpf.BPF_RINGBUF_HDR_SZ

@@ -9,10 +9,11 @@ import ctypes
 import errno as _errno
 import os
 import struct
-from typing import Any
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from cygnet.errors import SystemCallError
 
 Layout = tuple[str, tuple[str, ...]]

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from cygnet.kernel import perf
 from cygnet.kernel.cpus import online
 from cygnet.kernel.links import Attachment, link_perf_events
 from cygnet.uapi import perf as uapi
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 
 def attach(prog_fd: int, target: dict[str, Any]) -> Attachment:

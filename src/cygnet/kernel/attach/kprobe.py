@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from cygnet.kernel import perf
 from cygnet.kernel.links import Attachment, link_perf_event
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 
 def attach(prog_fd: int, target: dict[str, Any]) -> Attachment:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import errno as _errno
-from typing import Any
 
 from cygnet.kernel import sys
 from cygnet.kernel.links import Attachment
 from cygnet.uapi import bpf, layouts
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 
 def attach(prog_fd: int, target: dict[str, Any]) -> Attachment:

@@ -6,12 +6,15 @@ target {"name": for messages, "attach_type": BPF_TRACE_… (0: raw tracepoint), 
 from __future__ import annotations
 
 import errno as _errno
-from typing import Any
 
 from cygnet.kernel import sys
 from cygnet.kernel.attach.raw_tracepoint import open_raw
 from cygnet.kernel.links import Attachment, link_create
 from cygnet.uapi import bpf, layouts
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 
 def attach(prog_fd: int, target: dict[str, Any]) -> Attachment:

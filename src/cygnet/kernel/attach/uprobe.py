@@ -6,12 +6,15 @@ With a pid the program runs in that process only; without, in all, those started
 from __future__ import annotations
 
 import os
-from typing import Any
 
 from cygnet.errors import ProbeError
 from cygnet.kernel import perf
 from cygnet.kernel.links import Attachment, link_perf_event
 from cygnet.uapi import perf as uapi
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 
 def attach(prog_fd: int, target: dict[str, Any]) -> Attachment:

@@ -62,7 +62,13 @@ def _compile_and_run(request: Request, signals: Signals) -> int:
     options.env = {name: value for name, value in os.environ.items() if name.startswith(_PREFIXES)}
     source = Source(*_text(request))
     target = LiveTarget()
-    spec = language.compile(source.text, source.name, options, target)
+    compiled = language.compile(source.text, source.name, options, target)
+    spec = compiled.spec
+    if compiled.warnings and options.warnings:
+        from cygnet.lang.trace.diagnostics import render
+
+        for warning in compiled.warnings:
+            print(render(warning, severity="WARNING"))
     _Progress.running = True
     try:
         from cygnet.loader.runtime import kernel_runtime

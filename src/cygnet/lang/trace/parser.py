@@ -54,11 +54,12 @@ def parse_expression(source: Source, span: Span | None = None) -> Expr:
 
 
 class Parser(StmtParser):
-    __slots__ = ("pos", "stage")
+    __slots__ = ("inside", "pos", "stage")
 
     def __init__(self, source: Source) -> None:
         super().__init__(source)
         self.pos = 0  # where the next thing of the top level is to be read
+        self.inside = False  # within the braces of an item, so that an error leaves nothing more to read in it
         self.stage = 0  # 0: C text, 1: config and imports, 2: all the rest
         self.prepare()
 
@@ -109,6 +110,7 @@ class Parser(StmtParser):
                 if start >= len(self.text):
                     break
                 self.depth = 0
+                self.inside = False
                 item = self._item()
             except TraceSyntaxError as error:
                 self.note(error)
@@ -163,18 +165,24 @@ class Parser(StmtParser):
             return self._fn()
         return self._probe(start, end)
 
-    def _c_text(self, start: int, word: str) -> CDirective | CDefine | CType:
-        from cygnet.lang.trace.parser_c import c_directive, c_type
+    def _c_text(self, start: int, word: str) -> CDirective | CDefine | CType | None:
+        from cygnet.lang.trace.parser_c import after_type, c_directive, c_type
 
         item: CDirective | CDefine | CType
-        if word == "#":
-            item, self.pos = c_directive(self.source, start)
-        else:
-            item, self.pos = c_type(self.source, start)
+        try:
+            item, self.pos = c_directive(self.source, start) if word == "#" else c_type(self.source, start)
+        except TraceSyntaxError as error:
+            self.note(error)
+            self.pos = after_type(self.source, start) if word != "#" else start + len(self._first_line_text(start))
+            return None
         if self.stage > 0:
             hints = ("C text stands at the head of the script, before config, imports and probes",)
             self.note(TraceSyntaxError("C text after the head of the script", self._first_line(item.span), hints))
         return item
+
+    def _first_line_text(self, start: int) -> str:
+        end = self.text.find("\n", start)
+        return self.text[start : end if end >= 0 else len(self.text)]
 
     def _first_line(self, span: Span) -> Span:
         end = self.text.find("\n", span.start, span.end)
@@ -190,26 +198,20 @@ class Parser(StmtParser):
 
     def _next_item(self, start: int) -> None:
         """After an error: on to what follows the block that was begun, or to the end."""
-        text = self.text
-        at = self.errors[-1].span
-        brace = text.find("{", max(self.pos, start))
-        if brace < 0:
-            self.pos = len(text)
+        if self.inside:
+            self.pos = max(self.tokens.stop, start + 1)
             return
-        if at is not None and at.start >= brace and self.text[at.start] == "}":
-            brace = at.start
-        self.pos = max(self.scan_block(brace), start + 1)
-
-    def scan_block(self, brace: int) -> int:
-        """The offset after the block that begins at `brace`; its own errors are noted on the way."""
+        brace = self.text.find("{", max(self.pos, start))
+        if brace < 0:
+            self.pos = len(self.text)
+            return
         self.load(brace)
+        self.depth = 0
         try:
-            self.depth = 0
-            self.block(False)
+            self.pos = max(self._body(False).span.end, start + 1)
         except TraceSyntaxError as error:
             self.note(error)
-            return self.tokens.stop
-        return self.ends[self.at - 1]
+            self.pos = max(self.tokens.stop, start + 1)
 
     # ------------------------------------------------------------------------------------------ config, import, let
 
@@ -219,6 +221,7 @@ class Parser(StmtParser):
         self.take("config")
         self.take("=")
         self.take("{")
+        self.inside = True
         entries: list[ConfigEntry] = []
         while self.kinds[self.at] != "}":
             at = self.name("the name of a setting or `}`")
@@ -317,6 +320,7 @@ class Parser(StmtParser):
         return Fn(self.since(start), name, tuple(params), result, body)
 
     def _body(self, wanted: bool) -> Block:
+        self.inside = True
         body = self.block(wanted)
         self.pos = self.ends[self.at - 1]
         return body
@@ -382,7 +386,7 @@ class Parser(StmtParser):
             end += 1
         if not char:
             where = Span(self.source, max(len(text.rstrip()) - 1, 0), max(len(text.rstrip()), 1))
-            raise TraceSyntaxError("unexpected the end of the text, expected `{`", where, ("every probe has a block",))
+            raise TraceSyntaxError("unexpected end of the text, expected `{`", where, ("every probe has a block",))
         hints: tuple[str, ...] = ()
         if char in LETTERS or char == "*":
             hints = ("attach points are divided by commas; one that holds a blank stands in quotation marks",)

@@ -16,7 +16,7 @@ MAX_DEPTH = 100
 MAX_CHAIN = 10_000  # operators of one level; they are not nested while parsing, though their tree leans as deep
 MAX_ERRORS = 20
 
-_WHAT = {"END": "the end of the text", "END/": "`/`, the end of the predicate"}
+_WHAT = {"END": "end of the text", "END/": "end of the predicate"}
 _new = tuple.__new__  # Span(…) itself takes twice as long
 
 
@@ -90,6 +90,9 @@ class Cursor:
         span = self.span(at)
         if kind == "END":
             span = self.last_place()
+            for fault in self.tokens.faults.values():  # rather the reason why the text seems to end here
+                if fault.message.startswith("unterminated"):
+                    raise fault
         raise TraceSyntaxError(f"unexpected {what}, expected {expected}", span, hints)
 
     def last_place(self) -> Span:
@@ -98,7 +101,9 @@ class Cursor:
         return Span(self.source, end - 1, end)
 
     def note(self, error: SourceError) -> None:
-        """Keep an error and go on, unless there are enough of them."""
+        """Keep an error (once) and go on, unless there are enough of them."""
+        if any(kept.span == error.span and kept.message == error.message for kept in self.errors):
+            return
         self.errors.append(error)
         if len(self.errors) >= MAX_ERRORS:
             self.give_up()

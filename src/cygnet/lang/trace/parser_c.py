@@ -95,6 +95,17 @@ def c_type(source: Source, i: int) -> tuple[CType, int]:
     return CType(Span(source, i, end), keyword, name, text[i:end] + ";"), end
 
 
+def after_type(source: Source, i: int) -> int:
+    """Where to go on after a definition at `i` that could not be read."""
+    brace = source.text.find("{", i)
+    if brace < 0:
+        return len(source.text)
+    try:
+        return _closing(source, brace)
+    except TraceSyntaxError:
+        return len(source.text)
+
+
 def _type_name(source: Source, i: int, keyword: str) -> tuple[str, int | None]:
     """The name before ``{`` and where that is; None when ``;`` comes first."""
     text = source.text
@@ -118,7 +129,7 @@ def _type_name(source: Source, i: int, keyword: str) -> tuple[str, int | None]:
             i += 1
         else:
             where = Span(source, min(i, len(text) - 1), min(i + 1, len(text)))
-            what = f"unexpected `{char}`" if char else "unexpected the end of the text"
+            what = f"unexpected `{char}`" if char else "unexpected end of the text"
             raise TraceSyntaxError(f"{what}, expected `{{` of the {keyword}'s definition", where)
 
 

@@ -266,6 +266,8 @@ class ExprParser(TypeParser):
             hints = ("an operator such as == or <= is written without a blank inside",)
         elif kind == "+":
             hints = ("there is no unary +",)
+        elif kind == "/":
+            hints = ("a probe has one predicate: /a && b/",)
         elif kind == "END/":
             hints = ("a predicate is one expression between slashes: /pid == 123/",)
         self.fail(_EXPRESSION, hints)

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 _ASSIGNMENTS = frozenset(("=", "+=", "-=", "*=", "/=", "%=", "&=", "|=", "^=", "<<=", ">>="))
+_WITH_BLOCK = frozenset(("if", "while", "for", "unroll"))  # statements that end with the } of a block
 _FOR_HINT = ("loops are `for ($i : 0..10) { … }` over numbers and `for ($kv : @map) { … }` over a map",)
 _WORD_HINTS = {
     "elif": "write `else if`",
@@ -87,6 +88,7 @@ class StmtParser(ExprParser):
             elif kind == "END":
                 self.fail("`}`", self._opened_hint(start))
             else:
+                first = self.at
                 try:
                     stmt = self._statements.get(kind, self.s_expr)(wanted)
                     if isinstance(stmt, Stmt):
@@ -95,11 +97,11 @@ class StmtParser(ExprParser):
                         value = stmt
                     else:
                         stmts.append(ExprStmt(stmt.span, stmt))
-                    self._end_statement()
+                    self._end_statement(first)
                 except TraceSyntaxError as error:
                     self.note(error)
                     self.depth = depth
-                    self._recover()
+                    self._recover(kind not in _WITH_BLOCK)
         self.depth -= 1
         return Block(self.since(start), stmts, value)
 
@@ -107,17 +109,18 @@ class StmtParser(ExprParser):
         line, column = self.source.line_col(start)
         return (f"the block that begins at line {line}, column {column} is not closed",)
 
-    def _end_statement(self) -> None:
+    def _end_statement(self, first: int) -> None:
         """Over the ``;``, which may be left out before and after ``}``."""
         kind = self.kinds[self.at]
         if kind == ";":
             self.at += 1
         elif kind != "}" and self.kinds[self.at - 1] != "}":
-            self._fail_end(kind)
+            self._fail_end(kind, first)
 
-    def _fail_end(self, kind: str) -> None:
-        if self.kinds[self.at - 1] == "IDENT" and self.word(self.at - 1) in _WORD_HINTS:
-            hint = _WORD_HINTS[self.word(self.at - 1)]
+    def _fail_end(self, kind: str, first: int) -> None:
+        """`first` is the statement's first token."""
+        if self.kinds[first] == "IDENT" and self.word(first) in _WORD_HINTS:
+            hint = _WORD_HINTS[self.word(first)]
         elif kind in _ASSIGNMENTS:
             hint = "only a variable, a map or a map element can be assigned to"
         elif kind in ("IDENT", "VAR", "MAP") or kind in self._statements:
@@ -126,7 +129,7 @@ class StmtParser(ExprParser):
             hint = ""
         self.fail("`;` or `}`", (hint,) if hint else ())
 
-    def _recover(self) -> None:
+    def _recover(self, semicolon_ends: bool) -> None:
         """Skip to the start of the next statement, or to the ``}`` of the block."""
         kinds = self.kinds
         level = 0
@@ -143,7 +146,7 @@ class StmtParser(ExprParser):
                 if level == 0 and kinds[self.at + 1] != "else":
                     self.at += 1
                     return
-            elif kind == ";" and level == 0:
+            elif kind == ";" and level == 0 and semicolon_ends:
                 self.at += 1
                 return
             self.at += 1

@@ -1,0 +1,83 @@
+"""Builtin values and functions: one class each, one file a family, one registry.
+
+A family's module is imported when a program first names one of its members, so that a short question
+loads little. `FAMILIES` says which module holds which name; a test holds it against the classes.
+"""
+
+from __future__ import annotations
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from cygnet.lang.trace.builtins.base import Builtin
+
+FAMILIES: dict[str, tuple[str, ...]] = {
+    "task": (
+        "pid", "tid", "uid", "gid", "comm", "cpu", "cgroup", "curtask", "rand", "numaid", "ppid", "pcomm",
+        "leader_tid", "leader_comm", "username", "cpid", "has_cpid", "ncpus",
+    ),
+    "clock": ("nsecs", "elapsed", "jiffies", "strftime"),
+    "probe": ("probe", "probetype", "func", "retval", "reg", "usermode"),
+    "output": ("printf", "print", "errorf", "warnf", "time", "cat", "system", "join", "exit", "clear", "zero"),
+    "maps": ("delete", "has_key", "find", "len"),
+    "text": ("str", "buf", "strncmp", "strcontains", "strstr", "strlen", "strcap", "memcmp"),
+    "stacks": ("kstack", "ustack", "ksym", "usym", "kaddr", "uaddr"),
+    "net": ("ntop", "macaddr", "pton", "bswap"),
+    "tables": ("strerror", "signal_name", "syscall_name"),
+    "kinds": (
+        "kptr", "uptr", "is_str", "is_ptr", "is_array", "is_integer", "is_unsigned_integer", "is_literal",
+        "static_assert", "assert", "fail", "getopt", "signal", "signal_thread", "cgroupid", "cgroup_path",
+    ),
+}  # fmt: skip
+
+#: parsed, and refused with a sentence until they are compiled
+LATER: tuple[str, ...] = (
+    "ctx", "debugf", "path", "skboutput", "percpu_kaddr", "dw_ustack", "str_concat", "offsetof", "typeinfo",
+    "container_of", "kfunc_exist", "kfunc_allowed", "socket_cookie", "override", "write_user", "unwatch", "is_err",
+    "config",
+)  # fmt: skip
+
+_found: dict[str, Builtin | None] = {}
+_family: dict[str, str] = {}
+
+
+def find(name: str) -> Builtin | None:
+    """The row of a builtin, or None when the language has no such name."""
+    if name in _found:
+        return _found[name]
+    _found[name] = row = _load(name)
+    return row
+
+
+def _load(name: str) -> Builtin | None:
+    if not _family:
+        _family.update((member, family) for family, members in FAMILIES.items() for member in members)
+    family = _family.get(name)
+    if family is None:
+        return _special(name)
+    import importlib
+
+    module = importlib.import_module(f"cygnet.lang.trace.builtins.{family}")
+    row: Builtin = module.ROWS[name]
+    return row
+
+
+def _special(name: str) -> Builtin | None:
+    """arg0 …, sarg0 …, and what is not compiled yet."""
+    for prefix in ("sarg", "arg"):
+        number = name[len(prefix) :]
+        if name.startswith(prefix) and number.isdigit():
+            from cygnet.lang.trace.builtins.probe import Argument
+
+            return Argument(name, int(number), stack=prefix == "sarg")
+    if name in LATER:
+        from cygnet.lang.trace.builtins.base import Later
+
+        return Later(name)
+    return None
+
+
+def names() -> Iterable[str]:
+    """All names, for a suggestion."""
+    return [*(member for members in FAMILIES.values() for member in members), *LATER, "args", "retval", "arg0", "arg1"]

@@ -1,0 +1,147 @@
+"""Builtins on maps that act at once, in the kernel: delete, has_key, find, len."""
+
+from __future__ import annotations
+
+from cygnet.lang.trace import ast
+from cygnet.lang.trace import types as T
+from cygnet.lang.trace.builtins.base import Builtin
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from cygnet.ir.core import Value
+    from cygnet.lang.trace.builtins.base import Args, Operand
+    from cygnet.lang.trace.check.checker import Checker
+    from cygnet.lang.trace.lower.stmts import Lowerer
+    from cygnet.lang.trace.types import Type
+
+
+def _split(args: Args) -> tuple[ast.MapRef | None, tuple[ast.Expr, ...]]:
+    """The map and the key, of ``f(@m, k)`` and of the older ``f(@m[k])``."""
+    first = args[0]
+    if isinstance(first, ast.MapIndex):
+        return first.map, first.keys
+    if isinstance(first, ast.MapRef):
+        rest = tuple(args[1:2])
+        if rest and isinstance(rest[0], ast.TupleExpr):
+            return first, rest[0].items
+        return first, rest
+    return None, ()
+
+
+def _check_key(c: Checker, name: str, args: Args) -> tuple[ast.MapRef | None, tuple[ast.Expr, ...]]:
+    target, keys = _split(args)
+    if target is None:
+        c.value(args[0])
+        c.error(f"{name}() expects a map to be provided", args[0].span)
+        return None, ()
+    info = c.use_map(target, keyed=bool(keys))
+    info.read_span = info.read_span or target.span
+    if keys:
+        types = [c.key_part(key) for key in keys]
+        c.grow_key(info, types[0] if len(types) == 1 else T.tuple_of(*types), args[-1].span)
+    return target, keys
+
+
+class Delete(Builtin):
+    """delete(@m, k): true when there was something to delete. delete(@scalar), delete(@m[k])."""
+
+    arity = (1, 1000)
+
+    def check(self, c: Checker, node: ast.Expr, args: Args) -> Type:
+        for group in self._groups(args):
+            _check_key(c, "delete", group)
+        return T.BOOL
+
+    @staticmethod
+    def _groups(args: Args) -> list[Args]:
+        """delete(@a[1], @b[2]): the several keys of older scripts."""
+        if len(args) > 1 and all(isinstance(arg, ast.MapIndex) for arg in args):
+            return [(arg,) for arg in args]
+        return [args]
+
+    def lower(self, g: Lowerer, node: ast.Expr, args: Args) -> Operand:
+        result: Value = g.const(0)
+        for group in self._groups(args):
+            target, keys = _split(group)
+            assert target is not None
+            result = g.delete_key(target, keys)
+        return result
+
+
+class HasKey(Builtin):
+    arity = (2, 2)
+
+    def check(self, c: Checker, node: ast.Expr, args: Args) -> Type:
+        _check_key(c, "has_key", args)
+        return T.BOOL
+
+    def lower(self, g: Lowerer, node: ast.Expr, args: Args) -> Operand:
+        target, keys = _split(args)
+        assert target is not None
+        return g.has_key(target, keys)
+
+
+class Find(Builtin):
+    """find(@m, k, $v): true, and $v set, when the key is there."""
+
+    arity = (3, 3)
+
+    def check(self, c: Checker, node: ast.Expr, args: Args) -> Type:
+        target, _ = _check_key(c, "find", args[:2])
+        variable = args[2]
+        if not isinstance(variable, ast.Var):
+            c.value(variable)
+            c.error("find()'s third argument is a variable", variable.span)
+            return T.BOOL
+        if target is not None:
+            info = c.map_info(target)
+            type = T.as_int(T.Type("agg", extra=info.agg)) if info.agg else info.value
+            known = c.scope.find(variable.name)
+            if known is None:
+                known = c.declare(variable)
+            c._touch(known, variable)
+            if type is not T.UNKNOWN:
+                c.grow_variable(known, type, variable.span)
+        return T.BOOL
+
+    def lower(self, g: Lowerer, node: ast.Expr, args: Args) -> Operand:
+        target, keys = _split(args[:2])
+        variable = args[2]
+        assert target is not None and isinstance(variable, ast.Var)
+        there = g.has_key(target, keys)
+        read = ast.MapIndex(node.span, target, keys)
+        layout = g.unit.layout(target.name)
+        read.type = T.Type("agg", extra=layout.agg) if layout.agg else layout.info.value
+        info = g.variable(variable)
+        place = g.variable_place(info)
+        if place is None and info not in g.known:
+            g.b.write(info, g.const(0))
+            g.known.add(info)
+        g.choose("ne", there, g.const(0), lambda: g._assign_variable(variable, read))
+        return there
+
+
+class Len(Builtin):
+    """len(@m): how many entries; len of a stack: its frames."""
+
+    arity = (1, 1)
+
+    def check(self, c: Checker, node: ast.Expr, args: Args) -> Type:
+        first = args[0]
+        if isinstance(first, ast.MapRef):
+            info = c.use_map(first, keyed=True)
+            info.read_span = info.read_span or first.span
+            return T.INT64
+        type = c.value(first)
+        if type.kind in ("kstack", "ustack"):
+            c.error("len() of a stack is not yet compiled", node.span)
+        elif type.kind != "unknown":
+            c.error(f"len() expects a map or a stack to be provided, not '{T.name(type)}'", first.span)
+        return T.INT64
+
+    def lower(self, g: Lowerer, node: ast.Expr, args: Args) -> Operand:
+        return g.count_entries(args[0])  # type: ignore[arg-type]
+
+
+ROWS: dict[str, Builtin] = {"delete": Delete("delete"), "has_key": HasKey("has_key"), "find": Find("find"),
+                            "len": Len("len")}  # fmt: skip

@@ -1,0 +1,250 @@
+"""Builtins that print: performed in user space, in order, from what the probe sent."""
+
+from __future__ import annotations
+
+from cygnet.lang.trace import ast
+from cygnet.lang.trace import types as T
+from cygnet.lang.trace.builtins.base import Builtin, literal, literal_text, needs_unsafe
+from cygnet.lang.trace.lower.operands import Mem
+from cygnet.lang.trace.lower.unit import CONTROL, EXIT_WORD
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from cygnet.ir.core import Value
+    from cygnet.lang.trace.builtins.base import Args, Operand
+    from cygnet.lang.trace.check.checker import Checker
+    from cygnet.lang.trace.lower.stmts import Lowerer
+    from cygnet.lang.trace.types import Type
+
+_MAX_ARGS = 127
+_NUMBERS = frozenset(("int", "bool", "enum", "ptr", "ksym", "username", "timestamp", "cgroup", "gfp"))
+_JOIN_STRINGS, _JOIN_BYTES = 16, 1024
+
+
+def check_format(c: Checker, node: ast.Expr, args: Args, name: str) -> None:
+    """A format and its arguments: as many as it takes, each of a kind that its conversion prints."""
+    text = literal_text(c, args[0], f"{name}()'s format")
+    types = [c.value(arg) for arg in args[1:]]
+    if text is None:
+        return
+    from cygnet.spec.formats import parse
+
+    specs = [spec for _, spec in parse(text) if spec is not None]
+    if bad := _bad_conversion(text):
+        c.error(f"{name}: unknown conversion '{bad}'", args[0].span, ["d i u o x X c s p, r rx rh for buffers, gr"])
+        return
+    if len(specs) != len(types):
+        few = "Not enough" if len(specs) > len(types) else "Too many"
+        c.error(f"{name}: {few} arguments for format string ({len(types)} supplied, {len(specs)} expected)", node.span)
+        return
+    if len(types) > _MAX_ARGS:
+        c.error(f"{name} can not have more than {_MAX_ARGS} arguments", node.span)
+    for spec, type, arg in zip(specs, types, args[1:]):
+        _check_argument(c, name, spec.letter, type, arg)
+
+
+def _bad_conversion(text: str) -> str:
+    """The first ``%…`` that is no conversion; empty when all are."""
+    from cygnet.spec.formats import parse
+
+    for literal_part, _ in parse(text.replace("%%", "")):
+        at = literal_part.find("%")
+        if at >= 0:
+            return literal_part[at : at + 2]
+    return ""
+
+
+def _check_argument(c: Checker, name: str, letter: str, type: Type, arg: ast.Expr) -> None:
+    kind = type.kind
+    if kind == "unknown":
+        return
+    if kind == "agg":
+        c.error(
+            f"{name}: %{letter} expects a value, not '{T.name(type)}'", arg.span,
+            ["cast it to an integer, such as (int64)@m, or use print()"],
+        )  # fmt: skip
+        return
+    if letter == "s":
+        return
+    if letter in ("r", "rx", "rh"):
+        if kind not in ("buf", "str", "array"):
+            c.error(f"{name}: %{letter} specifier expects a value of type buffer ({T.name(type)} supplied)", arg.span)
+        return
+    if letter == "gr":
+        ok = kind in T.NUMERIC
+    else:
+        ok = kind in _NUMBERS
+    if not ok:
+        c.error(f"{name}: %{letter} specifier expects a value of type integer ('{T.name(type)}' supplied)", arg.span,
+                ["%s prints it"])  # fmt: skip
+
+
+class Printf(Builtin):
+    """printf and its like: a record of the arguments, formatted when it is read."""
+
+    arity = (1, 1 + 1000)
+    statement_only = True
+
+    def check(self, c: Checker, node: ast.Expr, args: Args) -> Type:
+        if self.name == "system":
+            needs_unsafe(c, node, "system")
+        check_format(c, node, args, self.name)
+        return T.NONE
+
+    def lower(self, g: Lowerer, node: ast.Expr, args: Args) -> Operand:
+        fields = [g.field(arg) for arg in args[1:]]
+        text = args[0].const.decode("utf-8", "surrogateescape")
+        span = node.span if self.name in ("errorf", "warnf") else None
+        g.emit(self.name, fields, text=text, span=span)
+        return g.const(0)
+
+
+class Print(Builtin):
+    """print(@map[, top[, div]]) reads the map later; print(value) sends the value."""
+
+    arity = (1, 3)
+    statement_only = True
+
+    def check(self, c: Checker, node: ast.Expr, args: Args) -> Type:
+        first = args[0]
+        if isinstance(first, ast.MapRef):
+            info = c.map_info(first)
+            info.read_span = info.read_span or first.span
+            first.type = T.NONE
+            for arg in args[1:]:
+                if not isinstance(literal(c, arg, "print()'s top and div"), int):
+                    c.error("print()'s top and div must be numbers", arg.span)
+            return T.NONE
+        if len(args) > 1:
+            c.error("print() takes top and div only with a whole map", args[1].span)
+        type = c.value(first)
+        if type.kind == "agg" and type.extra.kind not in (*T.CASTABLE, "stats"):
+            c.error(f"print() can not print a single '{T.name(type)}'", first.span, ["print the whole map"])
+        if type.kind == "args":
+            c.error("print(args) is not yet compiled", first.span)
+        return T.NONE
+
+    def lower(self, g: Lowerer, node: ast.Expr, args: Args) -> Operand:
+        first = args[0]
+        if isinstance(first, ast.MapRef):
+            top, div = ([int(arg.const) for arg in args[1:]] + [0, 0])[:2]
+            g.emit("print_map", text=first.name, data=(top, div), control=True)
+        elif first.type.kind == "agg" and first.type.extra.kind == "stats":
+            raise AssertionError("print of one stats value")
+        else:
+            g.emit("print_value", [g.field(first)])
+        return g.const(0)
+
+
+class WholeMap(Builtin):
+    """clear(@m) and zero(@m)."""
+
+    arity = (1, 1)
+    statement_only = True
+
+    def check(self, c: Checker, node: ast.Expr, args: Args) -> Type:
+        if not isinstance(args[0], ast.MapRef):
+            c.value(args[0])
+            c.error(f"{self.name}() expects a map to be provided", args[0].span)
+            return T.NONE
+        info = c.map_info(args[0])
+        info.read_span = info.read_span or args[0].span
+        return T.NONE
+
+    def lower(self, g: Lowerer, node: ast.Expr, args: Args) -> Operand:
+        g.emit(self.name, text=args[0].name, control=True)  # type: ignore[attr-defined]
+        return g.const(0)
+
+
+class Time(Builtin):
+    """time(format): the time when the event is read."""
+
+    arity = (0, 1)
+    statement_only = True
+
+    def check(self, c: Checker, node: ast.Expr, args: Args) -> Type:
+        if args:
+            literal_text(c, args[0], "time()'s format")
+        return T.NONE
+
+    def lower(self, g: Lowerer, node: ast.Expr, args: Args) -> Operand:
+        g.emit("time", text=args[0].const.decode() if args else "%H:%M:%S\n")
+        return g.const(0)
+
+
+class Exit(Builtin):
+    """exit([status]): asked for here, done when user space reaches the event; the probe ends at once."""
+
+    arity = (0, 1)
+    statement_only = True
+
+    def check(self, c: Checker, node: ast.Expr, args: Args) -> Type:
+        if args:
+            c.number(args[0], "exit()'s status")
+        return T.Type("never", 0)
+
+    def lower(self, g: Lowerer, node: ast.Expr, args: Args) -> Operand:
+        status = g.scalar(args[0]) if args else g.const(0)
+
+        def full() -> None:
+            word = g.b.binary("shl", g.b.binary("and", status, g.const(255)), g.const(8))
+            g.b.store(g.b.map_value(CONTROL, 8 * EXIT_WORD), g.b.add(word, g.const(1)), 8)
+
+        field = (T.INT64, lambda record, at: g.b.store(record, status, 8, at))
+        g.emit("exit", [field], lost=full, control=True)
+        g.finish()
+        return status
+
+
+class Join(Builtin):
+    """join(char *argv[], separator): the strings of an array that ends with a null pointer."""
+
+    arity = (1, 2)
+    statement_only = True
+
+    def check(self, c: Checker, node: ast.Expr, args: Args) -> Type:
+        type = c.value(args[0])
+        if len(args) > 1:
+            literal_text(c, args[1], "join()'s separator")
+        if type.kind not in ("ptr", "int", "unknown"):
+            c.error(f"join() takes an array of strings (char **), not '{T.name(type)}'", args[0].span)
+        return T.NONE
+
+    def lower(self, g: Lowerer, node: ast.Expr, args: Args) -> Operand:
+        type = args[0].type
+        space = type.space if type.kind == "ptr" else g.instance.match.space
+        array = g.scalar(args[0])
+        separator = args[1].const.decode() if len(args) > 1 else " "
+        element = T.string(_JOIN_BYTES)
+        block = T.Type("array", _JOIN_STRINGS * _JOIN_BYTES, elem=element, length=_JOIN_STRINGS)
+
+        def write(record: Value, at: int) -> None:
+            for index in range(_JOIN_STRINGS):  # an empty one ends the list
+                g.b.store(record, g.const(0), 1, at + index * _JOIN_BYTES)
+            self._strings(g, array, space, record, at)
+
+        g.emit("join", [(block, write)], text=separator, data=(_JOIN_STRINGS, _JOIN_BYTES))
+        return g.const(0)
+
+    def _strings(self, g: Lowerer, array: Value, space: str, record: Value, at: int) -> None:
+        out = g.b.new_block()
+        for index in range(_JOIN_STRINGS):
+            pointer = g.read(Mem(array, space, T.UINT64, 8 * index), 8, False)
+            more = g.b.new_block()
+            g.b.br("eq", pointer, g.const(0), out, more)
+            g.b.open(more)
+            text = Mem(pointer, space, T.string(_JOIN_BYTES))
+            g.put_string(text, text.type, record, at + index * _JOIN_BYTES, False)
+        g.b.jump(out)
+        g.b.open(out)
+
+
+ROWS: dict[str, Builtin] = {
+    **{name: Printf(name) for name in ("printf", "errorf", "warnf", "cat", "system")},
+    "print": Print("print"),
+    "clear": WholeMap("clear"),
+    "zero": WholeMap("zero"),
+    "time": Time("time"),
+    "exit": Exit("exit"),
+    "join": Join("join"),
+}

@@ -1,0 +1,171 @@
+"""Builtins for stacks and symbols."""
+
+from __future__ import annotations
+
+from cygnet.lang.trace import ast
+from cygnet.lang.trace import types as T
+from cygnet.lang.trace.builtins.base import Builtin, literal_text, needs_context
+from cygnet.lang.trace.lower.operands import Gen
+from cygnet.uapi.bpf_flags import BPF_F_FAST_STACK_CMP, BPF_F_USER_STACK
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from cygnet.ir.core import Value
+    from cygnet.lang.trace.builtins.base import Args, Operand
+    from cygnet.lang.trace.check.checker import Checker
+    from cygnet.lang.trace.lower.stmts import Lowerer
+    from cygnet.lang.trace.types import Type
+
+_MODES = ("bpftrace", "perf", "raw", "build_id")
+_DEFAULT, _MOST = 127, 1024
+
+
+class Stack(Builtin):
+    """kstack([mode][, limit]) and ustack: the id of a stack that the kernel keeps in a map."""
+
+    bare = True
+    arity = (0, 2)
+
+    def check(self, c: Checker, node: ast.Expr, args: Args) -> Type:
+        mode, limit = c.config["stack_mode"], _DEFAULT
+        for arg in args:
+            if isinstance(arg, ast.Ident) and arg.name in _MODES:
+                mode = arg.name
+                continue
+            c.value(arg)
+            if arg.const.__class__ is not int:
+                c.error(f"{self.name}() takes a mode ({', '.join(_MODES)}) and a literal limit", arg.span)
+                continue
+            limit = arg.const
+        if not 1 <= limit <= _MOST:
+            c.error(f"{self.name}([int limit]): limit must be between 1 and {_MOST}, not {limit}", node.span)
+            limit = _DEFAULT
+        if mode == "build_id":
+            c.error(f"{self.name}(build_id) is not yet compiled", node.span)
+        if c.instance.match.context == "none":
+            c.error(f"{self.name} can not be used with '{c.instance.match.probetype}' probes", node.span)
+        needs_context(c, node, self.name)
+        size = 8 if self.name == "kstack" else 16
+        return T.Type(self.name, size, extra=(mode, limit))
+
+    def lower(self, g: Lowerer, node: ast.Expr, args: Args) -> Operand:
+        name = g.unit.stack_map(node.type)
+        flags = BPF_F_FAST_STACK_CMP
+        if self.name == "kstack":
+            return g.remember(
+                ("kstack", name), lambda: g.b.call("get_stackid", g.ctx(), g.b.map(name), g.const(flags))
+            )
+        from cygnet.lang.trace.builtins.task import thread_group
+
+        stack = g.remember(
+            ("ustack", name),
+            lambda: g.b.call("get_stackid", g.ctx(), g.b.map(name), g.const(flags | BPF_F_USER_STACK)),
+        )
+        pid = thread_group(g)
+
+        def store(pointer: Value, offset: int, type: Type, pad: bool) -> None:
+            g.b.store(pointer, stack, 8, offset)
+            g.b.store(pointer, pid, 8, offset + 8)
+
+        return Gen(node.type, store)
+
+
+class KSym(Builtin):
+    """ksym(address): the kernel symbol's name, looked up when it is printed."""
+
+    arity = (1, 1)
+
+    def check(self, c: Checker, node: ast.Expr, args: Args) -> Type:
+        type = c.value(args[0])
+        if type.kind not in ("int", "ptr", "unknown"):
+            c.error(f"ksym() expects an integer or pointer argument, not '{T.name(type)}'", args[0].span)
+        return T.KSYM
+
+    def lower(self, g: Lowerer, node: ast.Expr, args: Args) -> Operand:
+        return g.scalar(args[0])
+
+
+class USym(Builtin):
+    arity = (1, 1)
+
+    def check(self, c: Checker, node: ast.Expr, args: Args) -> Type:
+        type = c.value(args[0])
+        if type.kind not in ("int", "ptr", "unknown"):
+            c.error(f"usym() expects an integer or pointer argument, not '{T.name(type)}'", args[0].span)
+        return T.USYM
+
+    def lower(self, g: Lowerer, node: ast.Expr, args: Args) -> Operand:
+        from cygnet.lang.trace.builtins.task import thread_group
+
+        address, pid = g.scalar(args[0]), thread_group(g)
+
+        def store(pointer: Value, offset: int, type: Type, pad: bool) -> None:
+            g.b.store(pointer, address, 8, offset)
+            g.b.store(pointer, pid, 8, offset + 8)
+
+        return Gen(T.USYM, store)
+
+
+class KAddr(Builtin):
+    """kaddr("symbol"): its address, filled in when the program is loaded."""
+
+    arity = (1, 1)
+
+    def check(self, c: Checker, node: ast.Expr, args: Args) -> Type:
+        name = literal_text(c, args[0], "kaddr()'s argument")
+        if name is not None and not c.has_ksym(name):
+            c.error(f"Failed to resolve kernel symbol: {name}", args[0].span)
+        return T.UINT64
+
+    def lower(self, g: Lowerer, node: ast.Expr, args: Args) -> Operand:
+        from cygnet.spec.relocs import KSYM, RelocTemplate
+
+        return g.b.reloc(RelocTemplate(KSYM, args[0].const.decode(), "imm64"))
+
+
+class UAddr(Builtin):
+    """uaddr("symbol"): the address of a symbol of the probed binary, where the process has it loaded."""
+
+    arity = (1, 1)
+
+    def check(self, c: Checker, node: ast.Expr, args: Args) -> Type:
+        name = literal_text(c, args[0], "uaddr()'s argument")
+        match = c.instance.match
+        if match.kind != "uprobe":
+            c.error("uaddr() can only be used with u(ret)probes and usdt probes", node.span)
+            return T.UINT64
+        if name is None:
+            return T.UINT64
+        found = _symbol(match, name)
+        if found is None:
+            c.error(f"Could not resolve symbol: {match.targets[0]['path']}:{name}", args[0].span)
+            return T.UINT64
+        size = found[1] if found[1] in (1, 2, 4, 8) else 8
+        return T.pointer(T.INTS[size, False], T.USER)
+
+    def lower(self, g: Lowerer, node: ast.Expr, args: Args) -> Operand:
+        match = g.instance.match
+        found = _symbol(match, args[0].const.decode())
+        probed = _symbol(match, "", match.targets[0]["offset"])
+        assert found is not None and probed is not None
+        # the probed address as loaded, less where it lies in the file's own addresses: the load bias
+        here = g.b.call("get_func_ip", g.ctx())
+        return g.b.add(here, g.const(found[0] - probed[0]))
+
+
+def _symbol(match: object, name: str, offset: int | None = None) -> tuple[int, int] | None:
+    """(virtual address, size) of a symbol, or of the probed file offset."""
+    from cygnet.probes.symbols import address_of, address_of_offset
+
+    path = match.targets[0]["path"]  # type: ignore[attr-defined]
+    return address_of(path, name) if offset is None else address_of_offset(path, offset)
+
+
+ROWS: dict[str, Builtin] = {
+    "kstack": Stack("kstack"),
+    "ustack": Stack("ustack"),
+    "ksym": KSym("ksym"),
+    "usym": USym("usym"),
+    "kaddr": KAddr("kaddr"),
+    "uaddr": UAddr("uaddr"),
+}

@@ -1,0 +1,1 @@
+"""Semantic analysis: what every name is, found from all of its uses, and what makes no sense."""

@@ -1,0 +1,441 @@
+"""The checker: statements, scopes and maps. Run again until no name's type changes."""
+
+from __future__ import annotations
+
+from cygnet.errors import SourceErrors, TraceTypeError
+from cygnet.lang.trace import ast
+from cygnet.lang.trace import types as T
+from cygnet.lang.trace.check.exprs import ExprChecker
+from cygnet.lang.trace.check.names import MapInfo, Scope, VarInfo
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from typing import Any
+
+    from cygnet.lang.trace.config import Config
+    from cygnet.lang.trace.instances import Instance
+    from cygnet.lang.trace.records import CTypes
+    from cygnet.lang.trace.types import Type
+    from cygnet.source import Span
+
+_ROUNDS = 12  # a name's type can only grow a few times: int8 … int64, string sizes
+
+
+class Checker(ExprChecker):
+    """Analyses the instances of a program: each is a probe's body with one kind of context."""
+
+    def __init__(
+        self, program: ast.Program, instances: Sequence[Instance], types: CTypes, config: Config, params: Any
+    ) -> None:
+        self.program = program
+        self.instances = instances
+        self.types = types
+        self.config = config
+        self.params = params
+        self.maps: dict[str, MapInfo] = {}
+        self.errors: list[TraceTypeError] = []
+        self.warnings: list[TraceTypeError] = []
+        self.unsafe = False
+        self.changed = False
+        self.final = False
+        self.depth = 0
+        self.loops = 0
+        self._variables: dict[tuple[int, int], VarInfo] = {}
+        self._seen: set[tuple[str, int]] = set()
+        self.instance: Instance = instances[0] if instances else None  # type: ignore[assignment]
+        self.scope = Scope(None)
+        self.expr_table = ast.handlers(self, "expr_")
+        self.stmt_table = ast.handlers(self, "stmt_")
+
+    def run(self) -> None:
+        """Find every type. Raises SourceErrors with all that is wrong."""
+        for decl in self.program.map_decls:
+            self._declare_map(decl)
+        for round in range(_ROUNDS):
+            self.changed = False
+            self.errors, self.warnings, self._seen = [], [], set()
+            for instance in self.instances:
+                self.check_instance(instance)
+            if not self.changed:
+                if self.final:
+                    break
+                self.final = True  # once more, now that an unknown type is an error
+            elif round == _ROUNDS - 2:
+                self.final = True
+        for info in self.maps.values():
+            self._check_map(info)
+        if self.errors:
+            raise SourceErrors(sorted(self.errors, key=lambda e: e.span.start if e.span else 0))
+
+    def check_instance(self, instance: Instance) -> None:
+        """Analyse one probe body; the notes on its nodes then hold for this instance."""
+        self.instance = instance
+        self.scope = Scope(None)
+        self.depth = self.loops = 0
+        probe = instance.probe
+        if probe.predicate is not None:
+            self.condition(probe.predicate)
+        self.block(probe.body)
+
+    def has_ksym(self, name: str) -> bool:
+        """Does the system have a kernel symbol? Where that cannot be asked, the loader will tell."""
+        ask = getattr(self.instance.target, "has_ksym", None)
+        return True if ask is None else bool(ask(name))
+
+    # -- reporting --------------------------------------------------------------------------------
+
+    def error(self, message: str, span: Span, hints: Sequence[str] = ()) -> None:
+        if (message, span.start) not in self._seen:
+            self._seen.add((message, span.start))
+            self.errors.append(TraceTypeError(message, span, hints))
+
+    def warn(self, message: str, span: Span, hints: Sequence[str] = ()) -> None:
+        if (message, span.start) not in self._seen:
+            self._seen.add((message, span.start))
+            self.warnings.append(TraceTypeError(message, span, hints))
+
+    # -- names ------------------------------------------------------------------------------------
+
+    def declare(self, node: ast.Var, *, loop: bool = False) -> VarInfo:
+        """A new variable of this scope; the same one in every round."""
+        key = (self.instance.index, id(node))
+        info = self._variables.get(key)
+        if info is None:
+            info = self._variables[key] = VarInfo(node.name, node.span, self.depth)
+        if node.name in self.scope.names or (not loop and self.scope.find(node.name) is not None):
+            self.error(f"Variable {node.name} was already declared in this or an outer scope", node.span)
+        self.scope.names[node.name] = info
+        self.instance.variables[id(node)] = info
+        return info
+
+    def grow_variable(self, info: VarInfo, type: Type, span: Span) -> None:
+        """`info` is given a value of `type`."""
+        info.written = True
+        if info.fixed:
+            self.fits(info.type, type, span, info.name)
+            return
+        merged = T.promote(info.type, type)
+        if merged is None:
+            self.error(
+                f"Type mismatch for {info.name}: trying to assign value of type '{T.name(type)}' when variable "
+                f"already has a type '{T.name(info.type)}'",
+                span,
+            )
+        elif merged != info.type:
+            info.type = merged
+            self.changed = True
+
+    def fits(self, declared: Type, given: Type, span: Span, what: str) -> bool:
+        """Is a value of type `given` acceptable where `declared` is fixed?"""
+        merged = T.promote(declared, given)
+        if merged is None or (declared.kind == "str" and given.kind == "str" and given.size > declared.size):
+            self.error(
+                f"Type mismatch for {what}: trying to assign value of type '{T.name(given)}' when it was declared as "
+                f"'{T.name(declared)}'",
+                span,
+            )
+            return False
+        return True
+
+    def map_info(self, node: ast.MapRef) -> MapInfo:
+        info = self.maps.get(node.name)
+        if info is None:
+            info = self.maps[node.name] = MapInfo(node.name, node.span)
+        return info
+
+    def use_map(self, node: ast.MapRef, keyed: bool) -> MapInfo:
+        """Note that a map is used with or without a key."""
+        info = self.map_info(node)
+        if info.keyed is None:
+            info.keyed = keyed
+            info.span = node.span
+            self.changed = True
+        elif info.keyed != keyed:
+            if keyed:
+                self.error(f"{node.name} used as a map with an explicit key (non-scalar map), previously used without "
+                           "an explicit key (scalar map)", node.span)  # fmt: skip
+            else:
+                self.error(f"{node.name} used as a map without an explicit key (scalar map), previously used with an "
+                           "explicit key (non-scalar map)", node.span)  # fmt: skip
+        return info
+
+    def grow_key(self, info: MapInfo, type: Type, span: Span) -> None:
+        if type.kind in ("args", "agg", "none", "float", "never") or (type.kind == "ptr" and type.space == T.CTX):
+            self.error(f"'{T.name(type)}' cannot be used as a map key", span)
+            return
+        merged = T.promote(info.key, type)
+        if merged is None:
+            self.error(
+                f"Argument mismatch for {info.name}: trying to access with arguments: '{T.name(type)}' when map expects "
+                f"arguments: '{T.name(info.key)}'",
+                span,
+            )
+        elif merged != info.key:
+            info.key = merged
+            info.key_span = span
+            self.changed = True
+
+    def grow_value(self, info: MapInfo, type: Type, span: Span) -> None:
+        """A plain value is assigned to a map."""
+        info.written = True
+        if info.agg is not None:
+            self.error(
+                f"Map value '{info.agg.kind}_t' cannot be assigned from '{T.name(type)}': "
+                f"{info.name} is an aggregation",
+                span,
+                ["use clear() or delete() to reset it"],
+            )
+            return
+        if type.kind in ("none", "args", "never", "float"):
+            self.error(f"'{T.name(type)}' cannot be stored in a map", span)
+            return
+        merged = T.promote(info.value, type)
+        if merged is None:
+            self.error(
+                f"Type mismatch for {info.name}: trying to assign value of type '{T.name(type)}' when map already has a "
+                f"type '{T.name(info.value)}'",
+                span,
+            )
+        elif merged != info.value:
+            info.value = merged
+            info.value_span = span
+            self.changed = True
+
+    def grow_aggregate(self, info: MapInfo, agg: T.Agg, span: Span) -> None:
+        """``@m = count()`` and its like."""
+        info.written = True
+        if info.value is not T.UNKNOWN:
+            self.error(
+                f"Type mismatch for {info.name}: trying to assign value of type '{agg.kind}_t' when map already has a "
+                f"type '{T.name(info.value)}'",
+                span,
+            )
+            return
+        old = info.agg
+        if old is None:
+            info.agg, info.agg_span, self.changed = agg, span, True
+            return
+        if old.kind != agg.kind:
+            self.error(
+                f"Type mismatch for {info.name}: trying to assign value of type '{agg.kind}_t' when map already has a "
+                f"type '{old.kind}_t'",
+                span,
+            )
+        elif old.args != agg.args:
+            self.error(f"Different {agg.kind} parameters for {info.name}: {agg.args} here, {old.args} before", span)
+        elif agg.signed and not old.signed:
+            info.agg, self.changed = agg, True
+
+    def _declare_map(self, decl: ast.MapDecl) -> None:
+        info = self.map_info(decl.map)
+        if info.decl is not None:
+            self.error(f"{decl.map.name} is declared twice", decl.span)
+        info.decl = decl
+
+    def _check_map(self, info: MapInfo) -> None:
+        if not info.written and info.read_span is not None:
+            self.error(f"Undefined map: {info.name}", info.read_span)
+        if info.decl is not None and info.keyed is None:
+            self.warn(f"Unused map: {info.name}", info.decl.span)
+
+    # -- statements -------------------------------------------------------------------------------
+
+    def block(self, block: ast.Block, *, new_scope: bool = True) -> Type:
+        """Check a block; its type is that of its value."""
+        outer = self.scope
+        if new_scope:
+            self.scope = Scope(outer)
+        for stmt in block.stmts:
+            self.stmt_table[type(stmt)](stmt)
+        result = self.expr(block.value) if block.value is not None else T.NONE
+        self.scope = outer
+        return result
+
+    def stmt_Block(self, node: ast.Block) -> None:
+        self.block(node)
+
+    def stmt_ExprStmt(self, node: ast.ExprStmt) -> None:
+        type = self.expr(node.expr, statement=True)
+        if type.kind not in ("none", "unknown", "never") and self._is_pure(node.expr):
+            self.warn("Return value discarded", node.expr.span, ["write `_ = …` to say that it is meant"])
+
+    @staticmethod
+    def _is_pure(node: ast.Expr) -> bool:
+        return isinstance(node, (ast.Binary, ast.IntLit, ast.StrLit, ast.Var, ast.MapIndex, ast.Ident, ast.Field))
+
+    def stmt_Discard(self, node: ast.Discard) -> None:
+        self.expr(node.value)
+
+    def stmt_Assign(self, node: ast.Assign) -> None:
+        target = node.target
+        if node.op != "=":
+            self.expr(target)
+            self._compound(node)
+        elif isinstance(target, ast.Var):
+            type = self.value(node.value)
+            info = self.scope.find(target.name)
+            if info is None:
+                info = self.declare(target)
+            self._touch(info, target)
+            self.grow_variable(info, type, node.value.span)
+            target.type = info.type
+        elif isinstance(target, (ast.MapRef, ast.MapIndex)):
+            self._assign_map(target, node.value)
+        else:
+            self.error("Only variables and maps can be assigned to", target.span)
+
+    def _compound(self, node: ast.Assign) -> None:
+        target = node.target
+        if not isinstance(target, (ast.Var, ast.MapRef, ast.MapIndex)):
+            self.error("Only variables and maps can be assigned to", target.span)
+            return
+        right = self.value(node.value)
+        left = target.type
+        op = node.op[:-1]
+        if left.kind == "ptr" and op in "+-" and right.kind in T.NUMERIC:
+            result = left
+        else:
+            result = self.arithmetic(op, left, right, target, node.value, node.span)
+        if isinstance(target, ast.Var):
+            info = self.scope.find(target.name)
+            if info is not None:
+                self.grow_variable(info, result, node.span)
+        else:
+            ref = target if isinstance(target, ast.MapRef) else target.map
+            self.grow_value(self.map_info(ref), result, node.span)
+
+    def _touch(self, info: VarInfo, node: ast.Var) -> None:
+        """`node` names this variable here."""
+        self.instance.variables[id(node)] = info
+        if self.depth > info.depth and not info.captured:
+            info.captured = True
+            self.changed = True
+
+    def _assign_map(self, target: ast.MapRef | ast.MapIndex, value: ast.Expr) -> None:
+        info = self.target_map(target)
+        if isinstance(value, ast.Call) and value.name in self.AGGREGATES:
+            self.grow_aggregate(info, self.aggregate(value), value.span)
+            value.type = T.Type("agg", 8, extra=info.agg)
+            return
+        type = self.value(value)
+        if isinstance(value, (ast.MapRef, ast.MapIndex)) and info.agg is None and info.value is T.UNKNOWN:
+            ref = value if isinstance(value, ast.MapRef) else value.map
+            if self.map_info(ref).agg is not None:
+                self.error(
+                    f"Map value '{T.name(T.Type('agg', extra=self.map_info(ref).agg))}' cannot be assigned from one map "
+                    "to another",
+                    value.span,
+                    ["cast it to an integer, such as (int64)@m, to store the value of the moment"],
+                )
+                return
+        self.grow_value(info, type, value.span)
+        target.type = info.value
+
+    def target_map(self, target: ast.MapRef | ast.MapIndex) -> MapInfo:
+        """The map behind an assignment's left side; its key is checked."""
+        if isinstance(target, ast.MapRef):
+            return self.use_map(target, keyed=False)
+        info = self.use_map(target.map, keyed=True)
+        self.map_key(info, target)
+        return info
+
+    def map_key(self, info: MapInfo, node: ast.MapIndex) -> None:
+        types = [self.key_part(key) for key in node.keys]
+        self.grow_key(info, types[0] if len(types) == 1 else T.tuple_of(*types), node.span)
+
+    def key_part(self, node: ast.Expr) -> Type:
+        type = self.value(node)
+        return T.as_int(type) if type.kind == "agg" else type
+
+    def stmt_Let(self, node: ast.Let) -> None:
+        type = self.value(node.value) if node.value is not None else None
+        info = self.declare(node.var)
+        if node.target is not None and not info.fixed:
+            declared = self.resolve_type(node.target)
+            if declared.kind == "str" and not node.target.dims:
+                pass  # `string` without a size is sized by inference
+            elif declared is not T.UNKNOWN:
+                info.type, info.fixed = declared, True
+        if type is not None:
+            assert node.value is not None
+            if info.fixed and self._literal_too_big(info.type, node.value):
+                return
+            self.grow_variable(info, type, node.value.span)
+
+    def _literal_too_big(self, declared: Type, value: ast.Expr) -> bool:
+        const = value.const
+        if declared.kind == "int" and type(const) is int and not T.holds(declared, const):
+            self.error(f"Type mismatch: {const} does not fit '{T.name(declared)}'", value.span)
+            return True
+        return False
+
+    def stmt_If(self, node: ast.If) -> None:
+        self.condition(node.cond)
+        dead = None
+        if isinstance(node.cond, ast.Comptime):  # the dead branch is not checked
+            dead = node.then if not node.cond.const else node.orelse
+        if node.then is not dead:
+            self.block(node.then)
+        if node.orelse is not None and node.orelse is not dead:
+            self.stmt_table[type(node.orelse)](node.orelse)
+
+    def stmt_While(self, node: ast.While) -> None:
+        self.condition(node.cond)
+        self.loops += 1
+        self.block(node.body)
+        self.loops -= 1
+
+    def stmt_Unroll(self, node: ast.Unroll) -> None:
+        self.value(node.count)
+        count = node.count.const
+        if type(count) is not int:
+            self.error("unroll() takes a literal number", node.count.span)
+        elif not 1 <= count <= 100:
+            self.error(f"unroll() takes 1 to 100 rounds, not {count}", node.count.span)
+        self.loops += 1
+        self.block(node.body)
+        self.loops -= 1
+
+    def stmt_ForMap(self, node: ast.ForMap) -> None:
+        info = self.map_info(node.map)
+        info.read_span = info.read_span or node.map.span
+        self.use_map(node.map, keyed=True)
+        if info.agg is not None and info.agg.kind not in T.CASTABLE:
+            self.error(f"Loop expression does not support type: {info.agg.kind}_t", node.map.span)
+            return
+        value = T.as_int(T.Type("agg", extra=info.agg)) if info.agg is not None else info.value
+        outer, self.scope = self.scope, Scope(self.scope)
+        self.depth += 1
+        self.loops += 1
+        var = self.declare(node.var, loop=True)
+        self.grow_variable(var, T.tuple_of(info.key, value), node.var.span)
+        self.block(node.body)
+        self.loops -= 1
+        self.depth -= 1
+        self.scope = outer
+
+    def stmt_ForRange(self, node: ast.ForRange) -> None:
+        start, stop = self.number(node.start, "a loop bound"), self.number(node.stop, "a loop bound")
+        outer, self.scope = self.scope, Scope(self.scope)
+        self.loops += 1
+        var = self.declare(node.var, loop=True)
+        self.grow_variable(var, T.promote_int(T.as_int(start), T.as_int(stop)), node.var.span)
+        self.block(node.body)
+        self.loops -= 1
+        self.scope = outer
+
+    def stmt_Return(self, node: ast.Return) -> None:
+        if node.value is not None:
+            self.value(node.value)
+
+    def stmt_Break(self, node: ast.Break) -> None:
+        if not self.loops:
+            self.error("break outside of a loop", node.span)
+
+    def stmt_Continue(self, node: ast.Continue) -> None:
+        if not self.loops:
+            self.error("continue outside of a loop", node.span)
+
+    def stmt_Import(self, node: ast.Import) -> None:
+        self.error("import as a statement is not yet compiled", node.span, ["import at the top of the file"])

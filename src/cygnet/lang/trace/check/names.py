@@ -1,0 +1,80 @@
+"""What the analysis knows of a name: variables and maps."""
+
+from __future__ import annotations
+
+from cygnet.lang.trace import types as T
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from cygnet.lang.trace import ast
+    from cygnet.lang.trace.types import Agg, Type
+    from cygnet.source import Span
+
+
+class VarInfo:
+    """A scratch variable of one scope. `fixed`: its type was declared. `depth`: how many callbacks (loop
+    bodies that the kernel calls) enclose it; `captured`: a deeper one uses it, so it lives in memory."""
+
+    __slots__ = ("captured", "depth", "fixed", "name", "read", "span", "type", "written")
+
+    def __init__(self, name: str, span: Span, depth: int) -> None:
+        self.name = name
+        self.span = span
+        self.depth = depth
+        self.type: Type = T.UNKNOWN
+        self.fixed = False
+        self.captured = False
+        self.read = False
+        self.written = False
+
+
+class MapInfo:
+    """A map of the program. `keyed` is None until a use shows it; `key` and `value` grow with their uses."""
+
+    __slots__ = (
+        "agg", "agg_span", "decl", "key", "key_span", "keyed", "name", "read_span", "span", "value", "value_span",
+        "written",
+    )  # fmt: skip
+
+    def __init__(self, name: str, span: Span) -> None:
+        self.name = name
+        self.span = span
+        self.keyed: bool | None = None
+        self.key: Type = T.UNKNOWN
+        self.key_span = span
+        self.value: Type = T.UNKNOWN
+        self.value_span = span
+        self.agg: Agg | None = None
+        self.agg_span = span
+        self.decl: ast.MapDecl | None = None
+        self.written = False
+        self.read_span: Span | None = None
+
+
+class Scope:
+    """The variables of one block, inside those of the blocks around it."""
+
+    __slots__ = ("names", "outer")
+
+    def __init__(self, outer: Scope | None) -> None:
+        self.outer = outer
+        self.names: dict[str, VarInfo] = {}
+
+    def find(self, name: str) -> VarInfo | None:
+        scope: Any = self
+        while scope is not None:
+            if name in scope.names:
+                found: VarInfo = scope.names[name]
+                return found
+            scope = scope.outer
+        return None
+
+    def all_names(self) -> list[str]:
+        scope: Scope | None = self
+        names: list[str] = []
+        while scope is not None:
+            names += scope.names
+            scope = scope.outer
+        return names

@@ -1,0 +1,236 @@
+"""The compiler of the tracing language: text in, ObjectSpec out; its passes in order."""
+
+from __future__ import annotations
+
+from cygnet.errors import ProbeError, SourceErrors, TraceTypeError
+from cygnet.lang.trace import ast
+from cygnet.lang.trace.check.checker import Checker
+from cygnet.lang.trace.config import Config
+from cygnet.lang.trace.instances import Instance, Params, make_instances
+from cygnet.lang.trace.lower.stmts import Lowerer
+from cygnet.lang.trace.lower.unit import CONTROL, DROP_WORDS, LOST_WORD, RING, SCRATCH, Unit
+from cygnet.lang.trace.parser import parse
+from cygnet.lang.trace.records import CTypes
+from cygnet.source import Source
+from cygnet.spec.objects import Control, LinkSpec, ObjectSpec, ProgramSpec
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from typing import Any
+
+    from cygnet.ir.core import Module
+    from cygnet.probes.model import Match
+
+#: What ``-d STAGE`` shows. ast: the tree as text; types: every map and its types; ir: as lowered;
+#: the others are the code generator's passes.
+STAGES = ("ast", "types", "ir", "simplify", "legalise", "select", "allocate", "insns")
+
+
+class Result:
+    """A compiled program: its object, the warnings on the way, the source it came from."""
+
+    __slots__ = ("config", "source", "spec", "warnings")
+
+    def __init__(self, spec: ObjectSpec, warnings: Sequence[TraceTypeError], source: Source, config: Config) -> None:
+        self.spec = spec
+        self.warnings = list(warnings)
+        self.source = source
+        self.config = config
+
+
+def compile_program(
+    source: Source,
+    target: Any,
+    *,
+    params: Params | None = None,
+    environment: dict[str, str] | None = None,
+    pid: int = 0,
+    unsafe: bool = False,
+    dump: Callable[[str, str], None] | None = None,
+) -> Result:
+    """Compile a program for a system's types. Raises SourceErrors with everything that is wrong.
+
+    `pid`: watch only this process (``-p``). `dump(stage, text)` is told what each stage made.
+    """
+    params = params or Params()
+    program = parse(source)
+    config = Config()
+    config.read_block(program.config)
+    config.read_environment(environment or {})
+    program = _expand(program, params)
+    if dump:
+        from cygnet.lang.trace.printer import to_text
+
+        dump("ast", to_text(program))
+    _refuse(program)
+    found, warnings = _find_probes(program, target, params, config, pid)
+    instances = make_instances(program, found, target)
+    types = CTypes(target)
+    checker = Checker(program, instances, types, config, params)
+    checker.unsafe = unsafe
+    checker.run()
+    if dump:
+        dump("types", _types_text(checker))
+    spec = _generate(checker, config, source, target, pid, unsafe, dump)
+    return Result(spec, [*config.warnings, *warnings, *checker.warnings], source, config)
+
+
+def _expand(program: ast.Program, params: Params) -> ast.Program:
+    """Macros and #define constants."""
+    if program.macros or any(isinstance(item, ast.CDefine) for item in program.c_defs):
+        from cygnet.lang.trace.macros import expand
+
+        return expand(program)
+    return program
+
+
+def _refuse(program: ast.Program) -> None:
+    """What is parsed and not compiled yet, each with its place."""
+    errors: list[TraceTypeError] = []
+    for item in program.c_defs:
+        if isinstance(item, ast.CType):
+            what = f"a C definition ({item.keyword} {item.name})".replace(" )", ")")
+            errors.append(TraceTypeError(f"{what} is not yet compiled", item.span, ["the kernel's own types are known"]))
+        elif isinstance(item, ast.CDirective) and not item.text.lstrip().startswith("#include"):
+            errors.append(TraceTypeError(f"{item.text.split()[0]} is not yet compiled", item.span))
+    for node in program.imports:
+        errors.append(TraceTypeError("import is not yet compiled", node.span))
+    for fn in program.fns:
+        errors.append(TraceTypeError("a user function (fn) is not yet compiled", fn.span, ["a macro may serve"]))
+    if errors:
+        raise SourceErrors(errors)
+
+
+def _find_probes(
+    program: ast.Program, target: Any, params: Params, config: Config, pid: int
+) -> tuple[list[tuple[ast.Probe, list[Match]]], list[TraceTypeError]]:
+    """Every probe with the events it names."""
+    from cygnet.probes.model import Options
+    from cygnet.probes.point import expand_all
+    from cygnet.probes.point import parse as parse_point
+
+    options = Options(pid=pid or -1, missing=config["missing_probes"])
+    found: list[tuple[ast.Probe, list[Match]]] = []
+    errors: list[Any] = []
+    for probe in program.probes:
+        try:
+            points = [parse_point(point, params.positional) for point in probe.attach_points]
+            matches = expand_all(points, target, options)
+        except (ProbeError, ValueError) as error:
+            errors.append(error)
+            continue
+        if matches:
+            found.append((probe, matches))
+    if errors:
+        raise SourceErrors([_as_source_error(error) for error in errors])
+    total = sum(len(matches) for _, matches in found)
+    if total > config["max_probes"]:
+        raise TraceTypeError(
+            f"Can't attach to {total} probes because it exceeds the current limit of {config['max_probes']} probes",
+            program.probes[0].span,
+            ["raise the limit with BPFTRACE_MAX_PROBES or config = { max_probes = … }"],
+        )
+    if not found:
+        raise ProbeError("No probes to attach" if program.probes else "the program has no probes")
+    return found, [TraceTypeError(w.message, w.span, w.hints) for w in options.warnings]
+
+
+def _as_source_error(error: Any) -> Any:
+    if isinstance(error, ProbeError):
+        return TraceTypeError(error.message, error.span, error.hints)
+    return error
+
+
+# -- generating ---------------------------------------------------------------------------------------
+
+
+def _generate(
+    checker: Checker,
+    config: Config,
+    source: Source,
+    target: Any,
+    pid: int,
+    unsafe: bool,
+    dump: Callable[[str, str], None] | None,
+) -> ObjectSpec:
+    unit = Unit(config, checker.maps, unsafe=unsafe)
+    lowered: list[tuple[Instance, str, Module]] = []
+    for instance in checker.instances:
+        checker.check_instance(instance)  # the notes on the tree are this instance's again
+        name = _program_name(instance)
+        lowerer = Lowerer(unit, instance, name)
+        lowerer.types = checker.types
+        if pid and instance.match.kind in ("tracepoint", "raw_tracepoint"):
+            lowerer.only_pid = True
+        lowered.append((instance, name, lowerer.module()))
+    unit.set_strides()
+    if dump:
+        _dump_stages(lowered, dump)
+    programs, links, scratch = _programs(lowered, config, source)
+    if dump:
+        from cygnet.lang.trace.dump import insns_text
+
+        dump("insns", "\n".join(insns_text(program) for program in programs))
+    control = Control(CONTROL, RING if unit.uses_ring else "", DROP_WORDS, tuple(unit.drops))
+    return ObjectSpec(
+        programs=tuple(programs),
+        maps=tuple(unit.map_specs(scratch, len(programs))),
+        links=tuple(links),
+        actions=tuple(unit.actions),
+        views=tuple(unit.views()),
+        control=control,
+        settings=dict(config.values),
+    )
+
+
+def _programs(
+    lowered: list[tuple[Instance, str, Module]], config: Config, source: Source
+) -> tuple[list[ProgramSpec], list[LinkSpec], int]:
+    from cygnet.codegen.pipeline import compile_module
+
+    programs: list[ProgramSpec] = []
+    links: list[LinkSpec] = []
+    scratch = 0
+    for number, (instance, name, module) in enumerate(lowered):
+        match = instance.match
+        program, needed = compile_module(
+            module,
+            name=name,
+            prog_type=match.prog_type,
+            license=config["license"],
+            scratch_map=SCRATCH,
+            scratch_key=number,
+            lost=(CONTROL, 8 * LOST_WORD),
+            attach_type=match.attach_type,
+            attach_to=match.attach_to,
+            source=source.name,
+        )
+        scratch = max(scratch, needed)
+        programs.append(program)
+        for one in instance.matches:
+            links += one.links(name)
+    return programs, links, scratch
+
+
+def _program_name(instance: Instance) -> str:
+    """A name for the kernel's lists: letters, digits and underscores, and a number that makes it unique."""
+    text = "".join(c if c.isascii() and c.isalnum() else "_" for c in instance.match.probe.rpartition(":")[2])
+    return f"{text[:11] or 'probe'}_{instance.index}"
+
+
+def _dump_stages(lowered: list[tuple[Instance, str, Module]], dump: Callable[[str, str], None]) -> None:
+    from cygnet.ir.text import print_module
+
+    dump("ir", "\n".join(print_module(module) for _, _, module in lowered))
+
+
+def _types_text(checker: Checker) -> str:
+    from cygnet.lang.trace import types as T
+
+    lines = []
+    for info in checker.maps.values():
+        key = f"[{T.name(info.key)}]" if info.keyed else ""
+        value = f"{info.agg.kind}_t" if info.agg else T.name(info.value)
+        lines.append(f"{info.name}{key}: {value}")
+    return "\n".join(lines)

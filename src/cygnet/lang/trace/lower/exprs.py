@@ -1,0 +1,565 @@
+"""The lowerer: expressions."""
+
+from __future__ import annotations
+
+from cygnet.lang.trace import ast
+from cygnet.lang.trace import types as T
+from cygnet.lang.trace.lower.events import EventLowerer
+from cygnet.lang.trace.lower.operands import Gen, Mem
+from cygnet.spec.relocs import TP_FIELD, RelocTemplate
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+    from cygnet.ir.core import Block, Value
+    from cygnet.lang.trace.check.names import VarInfo
+    from cygnet.lang.trace.types import Type
+    from cygnet.probes.model import Arg
+
+_ALU = {"+": "add", "-": "sub", "*": "mul", "/": "udiv", "%": "umod", "&": "and", "|": "or", "^": "xor",
+        "<<": "shl", ">>": "shr"}  # fmt: skip
+_SIGNED = {"==": "eq", "!=": "ne", "<": "slt", "<=": "sle", ">": "sgt", ">=": "sge"}
+_UNSIGNED = {"==": "eq", "!=": "ne", "<": "ult", "<=": "ule", ">": "ugt", ">=": "uge"}
+
+
+class ExprLowerer(EventLowerer):
+    expr_table: dict[type, Callable[[Any], Value | Mem | Gen]]
+    read_map: Callable[[ast.MapRef | ast.MapIndex], Value | Mem | Gen]
+    write_map: Callable[..., None]
+    block: Callable[[ast.Block], None]
+    statement_expr: Callable[[ast.Expr], None]
+
+    def operand(self, node: ast.Expr) -> Value | Mem | Gen:  # type: ignore[override]
+        if node.const is not None:
+            const = node.const
+            if isinstance(const, bytes):
+                return Gen(node.type, lambda p, o, t, pad: self.store_bytes(const, t, p, o, pad))
+            return self.const(int(const))
+        outer = self.b.span
+        self.b.span = node.span
+        result = self.expr_table[node.__class__](node)
+        self.b.span = outer
+        return result
+
+    # -- names ------------------------------------------------------------------------------------
+
+    def low_Ident(self, node: ast.Ident) -> Value | Mem | Gen:
+        from cygnet.lang.trace.builtins import find
+
+        row = find(node.name)
+        assert row is not None
+        result: Value | Mem | Gen = row.lower(self, node, ())
+        return result
+
+    def variable(self, node: ast.Var) -> VarInfo:
+        return self.instance.variables[id(node)]
+
+    def variable_place(self, info: VarInfo) -> Mem | None:
+        """Where a variable lies when it lives in memory; None for one in a register."""
+        if info in self.captured:
+            assert self.frame is not None
+            return Mem(self.frame, "bpf", info.type, self.captured[info])
+        if info.type.kind in T.SCALARS:
+            return None
+        slot = self.slots.get(info)
+        if slot is None:
+            slot = self.slots[info] = self.new_slot(max(8, T.storage(info.type)), info.name)
+        return Mem(slot, "bpf", info.type)
+
+    def low_Var(self, node: ast.Var) -> Value | Mem | Gen:
+        info = self.variable(node)
+        if info in self.views:
+            return self._view(info)
+        place = self.variable_place(info)
+        if place is None:
+            return self.b.read(info)
+        return self.load_typed(place, info.type, stored=True)
+
+    def _view(self, info: VarInfo) -> Gen:
+        parts = self.views[info]
+
+        def store(pointer: Value, offset: int, type: Type, pad: bool) -> None:
+            for part, at, field in zip(parts, T.offsets(type), type.fields):
+                self.put(part, field, pointer, offset + at, pad)
+
+        return Gen(info.type, store)
+
+    def low_MapRef(self, node: ast.MapRef) -> Value | Mem | Gen:
+        return self.read_map(node)
+
+    def low_MapIndex(self, node: ast.MapIndex) -> Value | Mem | Gen:
+        return self.read_map(node)
+
+    # -- operators --------------------------------------------------------------------------------
+
+    def low_Unary(self, node: ast.Unary) -> Value | Mem | Gen:
+        op, operand = node.op, node.operand
+        if op in ("++", "--"):
+            return self.step(node, wanted=True)
+        if op == "!":
+            return self.b.cmp("eq", self.scalar(operand), self.const(0))
+        if op == "-":
+            return self.b.neg(self.scalar(operand))
+        if op == "~":
+            return self.b.binary("xor", self.scalar(operand), self.const(-1))
+        address = self.scalar(operand)
+        space = operand.type.space if operand.type.kind == "ptr" else self.instance.match.space
+        if operand.type.kind == "ptr" and operand.type.space == T.CTX:
+            space = T.KERNEL
+        mem = Mem(address, space, node.type)
+        return self.load_typed(mem, node.type, stored=False) if node.type.kind in T.SCALARS else mem
+
+    def step(self, node: ast.Unary, *, wanted: bool) -> Value:
+        """``++`` and ``--``: the old or the new value."""
+        target: Any = node.operand
+        width = target.type.elem.size if target.type.kind == "ptr" and target.type.elem else 1
+        amount = width if node.op == "++" else -width
+        if not isinstance(target, ast.Var) and not wanted and self.map_add(target, self.const(amount)):
+            return self.const(0)
+        old = self.scalar(target)
+        new = self.b.add(old, self.const(amount))
+        self.assign_value(target, new, node.type)
+        return old if node.postfix else new
+
+    map_add: Callable[[ast.MapRef | ast.MapIndex, Value], bool]
+
+    def assign_value(self, target: ast.Var | ast.MapRef | ast.MapIndex, value: Value, type: Type) -> None:
+        """Give a scalar to a variable or map."""
+        if not isinstance(target, ast.Var):
+            self.write_map(target, value, type)
+            return
+        info = self.variable(target)
+        value = self.convert(value, type, info.type)
+        place = self.variable_place(info)
+        if place is None:
+            self.b.write(info, value)
+        else:
+            self.b.store(place.addr, value, 8, place.offset)
+
+    def low_Binary(self, node: ast.Binary) -> Value:
+        op = node.op
+        if op in _SIGNED or op in ("&&", "||"):
+            return self._as_bool(node)
+        left, right = node.left, node.right
+        if left.type.kind == "ptr" or right.type.kind == "ptr":
+            return self._pointer_arithmetic(node)
+        return self.arithmetic(op, self.scalar(left), self.scalar(right), node)
+
+    def arithmetic(self, op: str, a: Value, b: Value, node: ast.Expr | ast.Assign) -> Value:
+        """Integer arithmetic in 64 bits. Division by zero gives 1 and a warning."""
+        if op in "/%" and b.op != "const":
+            return self._divide(_ALU[op], a, b, node)
+        if op in ("<<", ">>") and b.op == "const" and b.imm >= 64:
+            return self.const(0)
+        return self.b.binary(_ALU[op], a, b)
+
+    def _divide(self, op: str, a: Value, b: Value, node: ast.Expr | ast.Assign) -> Value:
+        def zero() -> Value:
+            self.runtime_error("Divide or modulo by 0 detected. This can lead to unexpected results. 1 is being "
+                               "used as the result.", node.span)  # fmt: skip
+            return self.const(1)
+
+        return self.select("ne", b, self.const(0), lambda: self.b.binary(op, a, b), zero)
+
+    def _pointer_arithmetic(self, node: ast.Binary) -> Value:
+        left, right, op = node.left, node.right, node.op
+        a, b = self.scalar(left), self.scalar(right)
+        if left.type.kind == "ptr" and right.type.kind == "ptr":
+            if op == "-":
+                size = (left.type.elem.size if left.type.elem else 1) or 1
+                distance = self.b.binary("sub", a, b)
+                if size & (size - 1) == 0:  # signed division needs a kernel of 6.6 or later
+                    return self.b.binary("sar", distance, self.const(size.bit_length() - 1))
+                return self.b.binary("sdiv", distance, self.const(size))
+            return self.arithmetic(op, a, b, node)
+        if op not in "+-":
+            return self.arithmetic(op, a, b, node)
+        pointer, number, type = (a, b, left.type) if left.type.kind == "ptr" else (b, a, right.type)
+        size = type.elem.size if type.elem else 1
+        number = self.b.binary("mul", number, self.const(size or 1))
+        return self.b.binary(_ALU[op], pointer, number)
+
+    def _as_bool(self, node: ast.Expr) -> Value:
+        """0 or 1 from a condition."""
+        if isinstance(node, ast.Binary) and node.op in _SIGNED:
+            simple = self._simple_compare(node)
+            if simple is not None:
+                return self.b.cmp(*simple)
+        result = object()
+        b = self.b
+        yes, no, join = b.new_block(), b.new_block(), b.new_block()
+        self.condition(node, yes, no)
+        self.arm(yes, join, lambda: self.b.write(result, self.const(1)))
+        self.arm(no, join, lambda: self.b.write(result, self.const(0)))
+        b.open(join)
+        return b.read(result)
+
+    def _simple_compare(self, node: ast.Binary) -> tuple[str, Value, Value] | None:
+        """(condition, a, b) when both sides are numbers."""
+        left, right = node.left, node.right
+        numbers = T.SCALARS | {"agg"}
+        if left.type.kind not in numbers or right.type.kind not in numbers:
+            return None
+        a, b = self.scalar(left), self.scalar(right)
+        return (_SIGNED if self._compare_signed(left, right) else _UNSIGNED)[node.op], a, b
+
+    @staticmethod
+    def _compare_signed(left: ast.Expr, right: ast.Expr) -> bool:
+        """Signed when a side is; a literal that is not negative takes the other's sign."""
+        signs = []
+        for side in (left, right):
+            type = side.type
+            flexible = side.const.__class__ is int and side.const >= 0
+            if type.kind == "agg":
+                signs.append(T.as_int(type).signed)
+            elif not flexible:
+                signs.append(type.kind in ("int", "enum") and type.signed)
+        return any(signs)
+
+    def condition(self, node: ast.Expr, yes: Block, no: Block) -> None:
+        """Go to `yes` or `no` by the truth of an expression."""
+        b = self.b
+        if node.const is not None:
+            b.jump(yes if node.const else no)
+            return
+        outer, b.span = b.span, node.span
+        if isinstance(node, ast.Unary) and node.op == "!":
+            self.condition(node.operand, no, yes)
+        elif isinstance(node, ast.Binary) and node.op in ("&&", "||"):
+            middle = b.new_block()
+            if node.op == "&&":
+                self.condition(node.left, middle, no)
+            else:
+                self.condition(node.left, yes, middle)
+            if middle.preds:
+                b.open(middle)
+                self.memo.append({})
+                self.condition(node.right, yes, no)
+                self.memo.pop()
+        elif isinstance(node, ast.Binary) and node.op in _SIGNED:
+            self._compare(node, yes, no)
+        elif node.type.kind == "str":
+            raise AssertionError("a string is no condition")
+        else:
+            b.br("ne", self.scalar(node), self.const(0), yes, no)
+        self.b.span = outer
+
+    def _compare(self, node: ast.Binary, yes: Block, no: Block) -> None:
+        simple = self._simple_compare(node)
+        if simple is not None:
+            self.b.br(*simple, yes, no)
+            return
+        if node.op == "!=":
+            yes, no = no, yes
+        equal = self.equal(node.left, node.right)
+        self.b.br("ne", equal, self.const(0), yes, no)
+
+    def equal(self, left: ast.Expr, right: ast.Expr) -> Value:
+        """1 when two aggregates are equal."""
+        kind = left.type.kind
+        if kind == "str" or right.type.kind == "str":
+            from cygnet.lang.trace.lower.strings import equal_strings
+
+            return equal_strings(self, left, right)
+        merged = T.promote(left.type, right.type) or left.type
+        if kind in ("tuple", "record", "buf"):
+            size = T.storage(merged)
+            return self.b.memeq(self.place(left, merged, True), self.place(right, merged, True), size)
+        if kind == "array":
+            exact = T.natural_size(merged)
+            return self.b.memeq(self.place(left, left.type), self.place(right, right.type), exact)
+        size = T.storage(merged)
+        return self.b.memeq(self.place(left, merged, True), self.place(right, merged, True), size)
+
+    def low_Ternary(self, node: ast.Ternary) -> Value | Mem | Gen:
+        type = node.type
+        if type.kind in T.SCALARS:
+            return self._scalar_ternary(node)
+
+        def store(pointer: Value, offset: int, wanted: Type, pad: bool) -> None:
+            then = node.then if node.then is not None else node.cond
+            self._branch(
+                node.cond,
+                lambda: self.store(then, wanted, pointer, offset, pad),
+                lambda: self.store(node.orelse, wanted, pointer, offset, pad),
+            )
+
+        return Gen(type, store, once=True)
+
+    def _scalar_ternary(self, node: ast.Ternary) -> Value:
+        result = object()
+        then = node.then
+        if then is None:
+            value = self.scalar(node.cond)
+            return self.select("ne", value, self.const(0), lambda: value, lambda: self.scalar(node.orelse))
+        self._branch(
+            node.cond,
+            lambda: self.b.write(result, self.convert(self.scalar(then), then.type, node.type)),
+            lambda: self.b.write(result, self.convert(self.scalar(node.orelse), node.orelse.type, node.type)),
+        )
+        return self.b.read(result)
+
+    def _branch(self, cond: ast.Expr, then: Callable[[], Any], other: Callable[[], Any] | None) -> None:
+        """``if (cond) then() else other()``"""
+        b = self.b
+        if cond.const is not None:
+            taken = then if cond.const else other
+            if taken is not None:
+                taken()
+            return
+        yes, join = b.new_block(), b.new_block()
+        no = join if other is None else b.new_block()
+        self.condition(cond, yes, no)
+        self.arm(yes, join, then)
+        if other is not None:
+            self.arm(no, join, other)
+        if join.preds:
+            self.b.open(join)
+
+    def low_IfExpr(self, node: ast.IfExpr) -> Value | Mem | Gen:
+        type = node.type
+        if type.kind in T.SCALARS:
+            result = object()
+            self._if_into(node, lambda value: self.b.write(result, self.convert(self.scalar(value), value.type, type)))
+            return self.b.read(result)
+
+        def store(pointer: Value, offset: int, wanted: Type, pad: bool) -> None:
+            self._if_into(node, lambda value: self.store(value, wanted, pointer, offset, pad))
+
+        return Gen(type, store, once=True)
+
+    def _if_into(self, node: ast.IfExpr, use: Callable[[ast.Expr], None]) -> None:
+        def run(part: ast.Block | ast.IfExpr) -> None:
+            if isinstance(part, ast.IfExpr):
+                self._if_into(part, use)
+                return
+            self.block(part)
+            if part.value is not None and not self.b.ended:
+                use(part.value)
+
+        orelse = node.orelse
+        self._branch(node.cond, lambda: run(node.then), None if orelse is None else lambda: run(orelse))
+
+    def low_BlockExpr(self, node: ast.BlockExpr) -> Value | Mem | Gen:
+        self.block(node.block)
+        assert node.block.value is not None
+        result = self.operand(node.block.value)
+        if isinstance(result, (Mem, Gen)):
+            return Mem(self.in_memory(result, node.type), "bpf", node.type)
+        return result
+
+    def low_Comptime(self, node: ast.Comptime) -> Value | Mem | Gen:
+        return self.operand(node.operand)
+
+    # -- members and elements ---------------------------------------------------------------------
+
+    def low_Field(self, node: ast.Field) -> Value | Mem | Gen:
+        operand = node.operand
+        if isinstance(operand, ast.Ident) and operand.name == "args":
+            return self.argument(node)
+        type = operand.type
+        if type.kind == "record":
+            base = Mem(self.place(operand, type), "bpf", type)
+            index = type.names.index(node.name)
+            part = Mem(base.addr, "bpf", type.fields[index], T.offsets(type)[index])
+            return self.load_typed(part, part.type, stored=True)
+        mem = self._record_at(operand)
+        record = mem.type.extra
+        member = record.find(node.name)
+        assert member is not None
+        return self._member(mem, record, member, node)
+
+    def _record_at(self, operand: ast.Expr) -> Mem:
+        """The struct that an expression is, or points to through any number of levels."""
+        thing = self.operand(operand)
+        type = operand.type
+        if isinstance(thing, Mem) and type.kind == "struct":
+            return thing
+        if isinstance(thing, Gen):
+            return Mem(self.in_memory(thing, type), "bpf", type)
+        address = thing if not isinstance(thing, Mem) else self.address(thing)
+        while type.kind == "ptr" and type.elem is not None and type.elem.kind == "ptr":
+            address = self.read(Mem(address, type.space, type.elem), 8, False)
+            type = type.elem
+        assert type.elem is not None
+        space = T.KERNEL if type.space == T.CTX else type.space
+        return Mem(address, space, type.elem)
+
+    def _member(self, mem: Mem, record: Any, member: Any, node: ast.Field) -> Value | Mem | Gen:
+        offset = mem.offset + member.offset
+        place = Mem(mem.addr, mem.space, node.type, offset)
+        if mem.space not in ("bpf", "ctx") and record.system:
+            if mem.root:
+                place.root, place.path = mem.root, f"{mem.path}.{node.name}"
+            elif record.name and not mem.offset:
+                place.root, place.path = record.name, node.name
+        if node.type.kind in T.SCALARS:
+            return self.read_member(place, member)
+        return place
+
+    def argument(self, node: ast.Field) -> Value | Mem | Gen:
+        """``args.NAME`` of a tracepoint's record, a raw tracepoint's arguments or registers."""
+        arg = self.instance.argument(node.name)
+        assert arg is not None
+        context = self.instance.match.context
+        if context == "raw":
+            return self._raw_argument(arg, node.type)
+        if context != "record":
+            raise AssertionError(f"arguments in a {context} context")
+        if arg.data_loc:
+            return self._located(arg)
+        if node.type.kind in T.SCALARS:
+            return self.remember(("arg", arg.name), lambda: self._record_field(arg, node.type))
+        return Mem(self.field_address(arg), "kernel", node.type)
+
+    def _record_field(self, arg: Arg, type: Type) -> Value:
+        value = self.b.load(self.ctx(), arg.size, arg.offset, signed=type.signed, reloc=arg.reloc())
+        if type.size < arg.size:  # a system call's int lies in 8 bytes, of which 4 count
+            value = self.b.sext(value, type.size) if type.signed else self.b.zext(value, type.size)
+        return value
+
+    def field_address(self, arg: Arg) -> Value:
+        template = RelocTemplate(TP_FIELD, arg.event, "imm", (arg.name, arg.size, arg.signed, arg.offset))
+        return self.b.add(self.ctx(), self.b.reloc(template))
+
+    def _located(self, arg: Arg) -> Value:
+        """The address of a field whose record says where it lies (offset | length << 16)."""
+        word = self.b.load(self.ctx(), 4, arg.offset, reloc=arg.reloc())
+        offset = self.b.binary("and", word, self.const(0xFFFF))
+        base = self.ctx()
+        if arg.rel_loc:
+            base = self.b.offset(self.field_address(arg), 4)
+        return self.b.add(base, offset)
+
+    def _raw_argument(self, arg: Arg, type: Type) -> Value | Mem | Gen:
+        value = self.remember(("raw", arg.index), lambda: self.b.load(self.ctx(), 8, 8 * arg.index))
+        if type.kind in T.SCALARS:
+            if type.size < 8:
+                return self.b.sext(value, type.size) if type.signed else self.b.zext(value, type.size)
+            return value
+        return Mem(value, "kernel", type)
+
+    def low_TupleIndex(self, node: ast.TupleIndex) -> Value | Mem | Gen:
+        return self._tuple_item(node.operand, node.index)
+
+    def _tuple_item(self, operand: ast.Expr, index: int) -> Value | Mem | Gen:
+        if isinstance(operand, ast.Var):
+            info = self.variable(operand)
+            if info in self.views:
+                return self.views[info][index]
+        if isinstance(operand, ast.TupleExpr):
+            return self.operand(operand.items[index])
+        type = operand.type
+        thing = self.operand(operand)
+        if isinstance(thing, Gen):
+            thing = Mem(self.in_memory(thing, type), "bpf", type)
+        assert isinstance(thing, Mem)
+        given = thing.type
+        part = Mem(thing.addr, thing.space, given.fields[index], thing.offset + T.offsets(given)[index],
+                   padded=thing.padded)  # fmt: skip
+        return self.load_typed(part, part.type, stored=True)
+
+    def low_Index(self, node: ast.Index) -> Value | Mem | Gen:
+        operand, type = node.operand, node.operand.type
+        if type.kind == "tuple":
+            return self._tuple_item(operand, node.index.const)
+        if type.kind == "str":
+            place = Mem(self.place(operand, type), "bpf", type)
+            return self._element(place, T.INT8, type.size, node)
+        if type.kind == "ptr":
+            address = self.scalar(operand)
+            space = T.KERNEL if type.space == T.CTX else type.space
+            return self._element(Mem(address, space, type), node.type, 0, node)
+        thing = self.operand(operand)
+        if isinstance(thing, Gen):
+            thing = Mem(self.in_memory(thing, type), "bpf", type)
+        assert isinstance(thing, Mem)
+        return self._element(thing, node.type, type.length, node)
+
+    def _element(self, mem: Mem, elem: Type, length: int, node: ast.Index) -> Value | Mem | Gen:
+        """Element `node.index` of an array at `mem`; out of bounds is 0 and a warning."""
+        size = T.natural_size(elem)
+        const = node.index.const
+        if const is not None:
+            place = Mem(mem.addr, mem.space, elem, mem.offset + size * int(const))
+            if mem.root:
+                place.root, place.path = mem.root, f"{mem.path}[{int(const)}]"
+            return self.load_typed(place, elem, stored=False)
+        index = self.scalar(node.index)
+        if elem.kind not in T.SCALARS or not length:
+            offset = self.b.binary("mul", index, self.const(size))
+            place = Mem(self.b.add(self.address(mem), offset), mem.space, elem)
+            return self.load_typed(place, elem, stored=False)
+
+        def read() -> Value:
+            address = self.b.add(self.address(mem), self.b.binary("mul", index, self.const(size)))
+            value = self.load_typed(Mem(address, mem.space, elem), elem, stored=False)
+            assert not isinstance(value, (Mem, Gen))
+            return value
+
+        def outside() -> Value:
+            self.runtime_error(f"Array access out of bounds. Tried to access an element of an array of {length}. "
+                               "0 is being used as the result.", node.span)  # fmt: skip
+            return self.const(0)
+
+        return self.select("ult", index, self.const(length), read, outside)
+
+    def low_TupleExpr(self, node: ast.TupleExpr) -> Gen:
+        return Gen(node.type, lambda p, o, t, pad: self._store_items(node.items, t, p, o, pad), once=True)
+
+    def _store_items(self, items: Any, type: Type, pointer: Value, offset: int, pad: bool) -> None:
+        for item, at, field in zip(items, T.offsets(type), type.fields):
+            self.store(item, field, pointer, offset + at, pad)
+
+    def low_RecordExpr(self, node: ast.RecordExpr) -> Gen:
+        def store(pointer: Value, offset: int, type: Type, pad: bool) -> None:
+            items = [node.values[node.names.index(name)] for name in type.names]
+            self._store_items(items, type, pointer, offset, pad)
+
+        return Gen(node.type, store, once=True)
+
+    # -- casts and calls --------------------------------------------------------------------------
+
+    def low_Cast(self, node: ast.Cast) -> Value | Mem | Gen:
+        target, given = node.type, node.operand.type
+        if target.kind == "array":
+            return self._cast_array(node)
+        if given.kind in ("array", "struct") and target.kind == "ptr":
+            thing = self.operand(node.operand)
+            assert isinstance(thing, Mem)
+            return self.address(thing)
+        if target.kind == "bool" and given.kind == "str":
+            place = self.place(node.operand, given)
+            return self.b.cmp("ne", self.b.load(place, 1), self.const(0))
+        if target.kind not in T.SCALARS:
+            return self.operand(node.operand)
+        value = self.scalar(node.operand)
+        if target.kind == "bool":
+            return self.b.cmp("ne", value, self.const(0))
+        if target.kind in ("int", "enum") and target.size < 8:
+            return self.b.sext(value, target.size) if target.signed else self.b.zext(value, target.size)
+        return value
+
+    def _cast_array(self, node: ast.Cast) -> Mem | Gen:
+        given = node.operand.type
+        if given.kind == "array":
+            thing = self.operand(node.operand)
+            if isinstance(thing, Mem):
+                return Mem(thing.addr, thing.space, node.type, thing.offset, root=thing.root, path=thing.path)
+            return Mem(self.in_memory(thing, given), "bpf", node.type)
+        slot = self.new_slot(max(8, T.storage(node.type)))
+        if isinstance(node.operand.const, bytes):
+            self.store_bytes(node.operand.const, T.string(T.natural_size(node.type)), slot, 0, True)
+        else:
+            self.b.store(slot, self.scalar(node.operand), 8)
+        return Mem(slot, "bpf", node.type)
+
+    def low_Call(self, node: ast.Call) -> Value | Mem | Gen:
+        from cygnet.lang.trace.builtins import find
+
+        row = find(node.name)
+        assert row is not None
+        result: Value | Mem | Gen = row.lower(self, node, node.args)
+        return result

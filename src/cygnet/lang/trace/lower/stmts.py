@@ -1,0 +1,348 @@
+"""The lowerer: statements, loops and whole programs."""
+
+from __future__ import annotations
+
+from cygnet.lang.trace import ast
+from cygnet.lang.trace import types as T
+from cygnet.lang.trace.lower.maps import MapLowerer
+from cygnet.lang.trace.lower.operands import Gen, Mem
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from cygnet.ir.core import Block, Module, Value
+    from cygnet.lang.trace.check.names import VarInfo
+    from cygnet.lang.trace.instances import Instance
+    from cygnet.lang.trace.lower.unit import Layout, Unit
+
+_GO_ON, _STOP = 0, 1  # what a callback tells the kernel's loop
+
+
+class Lowerer(MapLowerer):
+    """Lowers one instance to a module."""
+
+    def __init__(self, unit: Unit, instance: Instance, name: str) -> None:
+        super().__init__(unit, instance, name)
+        self.expr_table = ast.handlers(self, "low_")
+        self.stmt_table = ast.handlers(self, "stmt_")
+        self._callbacks = 0
+        self.types: Any = None
+        self.only_pid = False
+        self.known: set[VarInfo] = set()
+
+    def module(self) -> Module:
+        from cygnet.ir.core import Module
+
+        probe = self.instance.probe
+        self._make_frame()
+        if self.only_pid:
+            self._check_pid()
+        if probe.predicate is not None:
+            b = self.b
+            yes, no = b.new_block(), b.new_block()
+            self.condition(probe.predicate, yes, no)
+            if no.preds:
+                b.open(no)
+                b.ret(self.const(0))
+            if yes.preds:
+                b.open(yes)
+        if not self.b.ended:
+            self.block(probe.body)
+        if not self.b.ended:
+            self.b.ret(self.const(0))
+        return Module(self.functions)
+
+    def _check_pid(self) -> None:
+        """End at once in every process but the one that is watched (-p)."""
+        from cygnet.lang.trace.builtins.task import thread_group
+
+        b = self.b
+        ours, others = b.new_block(), b.new_block()
+        b.br("eq", thread_group(self), self.session("target_pid"), ours, others)
+        b.open(others)
+        b.ret(self.const(0))
+        b.open(ours)
+
+    def _make_frame(self) -> None:
+        """Memory for variables that loop bodies share with the code around them."""
+        at = 8
+        seen: list[VarInfo] = []
+        for info in self.instance.variables.values():
+            if info.captured and info not in self.captured:
+                self.captured[info] = at
+                at += max(8, T.storage(info.type))
+                seen.append(info)
+        if any(isinstance(node, ast.ForMap) for node in ast.walk(self.instance.probe.body)):
+            self.frame = self.new_slot(at, "frame")
+            self.b.memzero(self.frame, at)
+
+    # -- statements -------------------------------------------------------------------------------
+
+    def block(self, block: ast.Block) -> None:  # type: ignore[override]
+        """Lower a block's statements; what follows the end of the program is dropped."""
+        for stmt in block.stmts:
+            if self.b.ended:
+                break
+            self.b.span = stmt.span
+            self.stmt_table[stmt.__class__](stmt)
+
+    def stmt_Block(self, node: ast.Block) -> None:
+        self.block(node)
+
+    def stmt_ExprStmt(self, node: ast.ExprStmt) -> None:
+        self.statement_expr(node.expr)
+
+    def statement_expr(self, node: ast.Expr) -> None:  # type: ignore[override]
+        """An expression whose value nobody wants."""
+        self.b.span = node.span
+        if isinstance(node, ast.Unary) and node.op in ("++", "--"):
+            self.step(node, wanted=False)
+        elif isinstance(node, ast.Ternary):
+            then = node.then if node.then is not None else node.cond
+            self._branch(node.cond, lambda: self.statement_expr(then), lambda: self.statement_expr(node.orelse))
+        elif isinstance(node, ast.IfExpr):
+            self._if_statement(node)
+        elif isinstance(node, ast.BlockExpr):
+            self.block(node.block)
+            if node.block.value is not None and not self.b.ended:
+                self.statement_expr(node.block.value)
+        elif node.const is None:
+            thing = self.operand(node)
+            if isinstance(thing, Gen) and thing.once and node.type.kind not in ("none", "never"):
+                self.in_memory(thing, node.type)
+
+    def _if_statement(self, node: ast.IfExpr) -> None:
+        def run(part: ast.Block | ast.IfExpr) -> None:
+            if isinstance(part, ast.IfExpr):
+                self._if_statement(part)
+                return
+            self.block(part)
+            if part.value is not None and not self.b.ended:
+                self.statement_expr(part.value)
+
+        orelse = node.orelse
+        self._branch(node.cond, lambda: run(node.then), None if orelse is None else lambda: run(orelse))
+
+    def stmt_Discard(self, node: ast.Discard) -> None:
+        self.statement_expr(node.value)
+
+    def stmt_Assign(self, node: ast.Assign) -> None:
+        target = node.target
+        if node.op != "=":
+            self._compound(node)
+        elif isinstance(target, ast.Var):
+            self._assign_variable(target, node.value)
+        else:
+            assert isinstance(target, (ast.MapRef, ast.MapIndex))
+            self.assign_map(target, node.value)
+
+    def _assign_variable(self, target: ast.Var, value: ast.Expr) -> None:
+        info = self.variable(target)
+        if info.type.kind in T.SCALARS:
+            self.assign_value(target, self.scalar(value), value.type)
+            return
+        place = self.variable_place(info)
+        assert place is not None
+        thing = None if isinstance(value.const, bytes) else self.operand(value)
+        if isinstance(thing, Mem) and thing.addr is place.addr and thing.offset == place.offset:
+            return  # $x = $x
+        if thing is None:
+            self.store(value, info.type, place.addr, place.offset)
+            return
+        if isinstance(thing, Gen) and thing.once:  # it may read the variable while it is written
+            thing = Mem(self.in_memory(thing, info.type), "bpf", info.type)
+        self.put(thing, info.type, place.addr, place.offset, False)
+
+    def _compound(self, node: ast.Assign) -> None:
+        target, op = node.target, node.op[:-1]
+        assert isinstance(target, (ast.Var, ast.MapRef, ast.MapIndex))
+        amount = self.scalar(node.value)
+        if target.type.kind == "ptr" and target.type.elem is not None:
+            amount = self.b.binary("mul", amount, self.const(target.type.elem.size or 1))
+        if not isinstance(target, ast.Var) and op in "+-":
+            if self.map_add(target, amount if op == "+" else self.b.neg(amount)):
+                return
+        old = self.scalar(target)
+        signed = target.type.signed or op == "-" or node.value.type.signed
+        result = T.INT64 if signed else T.UINT64
+        new = self.arithmetic(op, old, amount, node)
+        self.assign_value(target, new, target.type if target.type.kind == "ptr" else result)
+
+    def stmt_Let(self, node: ast.Let) -> None:
+        info = self.variable(node.var)
+        if node.value is not None:
+            self._assign_variable(node.var, node.value)
+            return
+        place = self.variable_place(info)
+        if place is None:
+            self.b.write(info, self.const(0))
+        else:
+            self.b.memzero(place.addr, max(8, T.storage(info.type)), place.offset)
+
+    def stmt_If(self, node: ast.If) -> None:
+        orelse = node.orelse
+        other = None if orelse is None else lambda: self.stmt_table[orelse.__class__](orelse)
+        self._branch(node.cond, lambda: self.block(node.then), other)
+
+    def stmt_While(self, node: ast.While) -> None:
+        b = self.b
+        head, test, body, out = (b.new_block() for _ in range(4))
+        b.jump(head)
+        b.start(head)
+        self.memo.append({})
+        b.may_goto(test, out)
+        b.open(test)
+        self.condition(node.cond, body, out)
+        if body.preds:
+            b.open(body)
+            self.exits.append((out, head))
+            self.block(node.body)
+            self.exits.pop()
+            if not self.b.ended:
+                b.jump(head)
+        self.memo.pop()
+        b.seal(head)
+        b.open(out)
+
+    def stmt_Unroll(self, node: ast.Unroll) -> None:
+        b = self.b
+        out = b.new_block()
+        for _ in range(node.count.const):
+            if b.ended:
+                break
+            after = b.new_block()
+            self.memo.append({})
+            self.exits.append((out, after))
+            self.block(node.body)
+            self.exits.pop()
+            self.memo.pop()
+            if not b.ended:
+                b.jump(after)
+            if after.preds:
+                b.open(after)
+        if not b.ended:
+            b.jump(out)
+        if out.preds:
+            b.open(out)
+
+    def stmt_ForRange(self, node: ast.ForRange) -> None:
+        b = self.b
+        info = self.variable(node.var)
+        start, stop = self.scalar(node.start), self.scalar(node.stop)
+        counter = object()
+        b.write(counter, start)
+        head, test, body, next_, out = (b.new_block() for _ in range(5))
+        b.jump(head)
+        b.start(head)
+        self.memo.append({})
+        b.may_goto(test, out)
+        b.open(test)
+        b.br("slt" if info.type.signed else "ult", b.read(counter), stop, body, out)
+        if body.preds:
+            b.open(body)
+            self.assign_value(node.var, b.read(counter), info.type)
+            self.exits.append((out, next_))
+            self.block(node.body)
+            self.exits.pop()
+            if not b.ended:
+                b.jump(next_)
+            if next_.preds:
+                b.open(next_)
+                b.write(counter, b.add(b.read(counter), self.const(1)))
+                b.jump(head)
+        self.memo.pop()
+        b.seal(head)
+        b.open(out)
+
+    def stmt_Break(self, node: ast.Break) -> None:
+        self._leave(0)
+
+    def stmt_Continue(self, node: ast.Continue) -> None:
+        self._leave(1)
+
+    def _leave(self, which: int) -> None:
+        target = self.exits[-1][which]
+        if target is not None:
+            self.b.jump(target)
+        else:
+            self.b.ret(self.const(_STOP if which == 0 else _GO_ON))
+
+    def stmt_Return(self, node: ast.Return) -> None:
+        if node.value is not None:
+            self.statement_expr(node.value)
+        self.finish()
+
+    def finish(self) -> None:
+        """End the probe here, from inside a loop's callback too."""
+        if not self.depth:
+            self.b.ret(self.const(0))
+            return
+        assert self.frame is not None
+        self.b.store(self.frame, self.const(1), 8)
+        self.b.ret(self.const(_STOP))
+
+    # -- loops over maps --------------------------------------------------------------------------
+
+    def stmt_ForMap(self, node: ast.ForMap) -> None:
+        """The kernel calls the body for each element (bpf_for_each_map_elem)."""
+        layout = self.unit.layout(node.map.name)
+        b = self.b
+        after = b.new_block()
+        for map, key in layout.stores:
+            assert self.frame is not None and key is not None
+            name = self._callback(node, layout, map, key)
+            b.call("for_each_map_elem", b.map(map), b.func(name), self.frame, self.const(0))
+            go_on, stop = b.new_block(), b.new_block()
+            b.br("eq", b.load(self.frame, 8), self.const(0), go_on, stop)
+            b.open(stop)
+            if self.depth:
+                b.ret(self.const(_STOP))
+            else:
+                b.ret(self.const(0))
+            b.open(go_on)
+        b.jump(after)
+        b.open(after)
+
+    def _callback(self, node: ast.ForMap, layout: Layout, map: str, key_type: T.Type) -> str:
+        """The loop's body as a function of (map, key, value, frame)."""
+        self._callbacks += 1
+        name = f"{self.name}_loop{self._callbacks}"
+        saved = (self.b, self.frame, self.memo, self.slots, self.exits, self.depth)
+        main_first = list(self.functions)
+        self.b = self._function(name, "callback", ("map", "map_value", "map_value", "stack"))
+        self.memo, self.slots, self.exits, self.depth = [{}], {}, [(None, None)], self.depth + 1
+        self.b.span = node.span
+        self.frame = self.b.param(3)
+        key = Mem(self.b.param(1), "bpf", key_type, padded=True)
+        info = self.variable(node.var)
+        self.views[info] = (self.load_typed(key, key_type, stored=True), self._loop_value(layout, map, key))
+        self.block(node.body)
+        if not self.b.ended:
+            self.b.ret(self.const(_GO_ON))
+        self.b, self.frame, self.memo, self.slots, self.exits, self.depth = saved
+        assert self.functions[: len(main_first)] == main_first
+        return name
+
+    def count_entries(self, node: ast.MapRef) -> Value:
+        """How many entries a map has: the kernel counts what it passes to an empty callback."""
+        layout = self.unit.layout(node.name)
+        total = self.const(0)
+        for map, _ in layout.stores:
+            self._callbacks += 1
+            name = f"{self.name}_count{self._callbacks}"
+            callback = self._function(name, "callback", ("map", "map_value", "map_value", "stack"))
+            callback.ret(callback.const(_GO_ON))
+            slot = self.new_slot(8)
+            self.b.store(slot, self.const(0), 8)
+            count = self.b.call("for_each_map_elem", self.b.map(map), self.b.func(name), slot, self.const(0))
+            total = self.b.add(total, count)
+        return total
+
+    def _loop_value(self, layout: Layout, map: str, key: Mem) -> Value | Mem | Gen:
+        if layout.agg is not None:
+            return self.sum_cpus(layout, map, key.addr)
+        value = Mem(self.b.param(2), "bpf", layout.info.value)
+        return self.load_typed(value, value.type, stored=True)
+
+

@@ -38,7 +38,7 @@ CASES = (
     Case("empty", ENTER + " { }", "empty"),
     Case("keyless count", ENTER + " { @ = count(); }", "count", wanted={"bpftrace": 1.0}),
     Case("count by comm", ENTER + " { @[comm] = count(); }", "by_comm", wanted=BOTH),
-    Case("hist", ENTER + " { @ = hist(args->__syscall_nr); }", "hist", wanted=BOTH),
+    Case("hist", ENTER + " { @ = hist(args->pid); }", "hist", wanted=BOTH),
     Case(
         "count by str(path), 40 of 64 bytes",
         ENTER_PATH + " { @[str(args->pathname)] = count(); }",

@@ -16,7 +16,7 @@ int on_enter(struct enter *ctx)
 
 	if (!pair)
 		return 0;
-	pair->a = ctx->number;
+	pair->a = ctx->args[0];
 	pair->b = (u32)bpf_get_current_pid_tgid();
 	bpf_ringbuf_submit(pair, 0);
 	return 0;

@@ -1,5 +1,6 @@
-// Makes COUNT system calls on one processor: getpgid(0), or rmdir(PATH) of a path that does not exist. Both
-// are calls that next to nothing else makes, so that a tracepoint on them sees only these.
+// Makes COUNT system calls on one processor: getpgid of numbers of all sizes below 32,768, in no order that a
+// branch predictor could learn, or rmdir(PATH) of a path that does not exist. Both are calls that next to
+// nothing else makes, so that a tracepoint on them sees only these.
 //
 //   produce CPU COUNT RATE [PATH]     RATE in calls a second, 0 for as fast as possible
 //
@@ -37,6 +38,7 @@ int main(int argc, char **argv)
 		perror("sched_setaffinity");
 		return 1;
 	}
+	unsigned random = 1;
 	long long began = now_ns();
 	for (long i = 0; i < count; i++) {
 		while (period && now_ns() < began + (long long)(i * period))
@@ -44,7 +46,8 @@ int main(int argc, char **argv)
 		if (path)
 			rmdir(path);
 		else
-			getpgid(0);
+			getpgid((random >> 17) >> (random >> 8 & 15));
+		random = random * 1664525u + 1013904223u;
 	}
 	printf("%lld\n", now_ns() - began);
 	return 0;

@@ -103,6 +103,10 @@ class LiveTarget:
         """What to add to a CLOCK_MONOTONIC stamp (bpf_ktime_get_ns) for the time of day."""
         return _offset(time.CLOCK_MONOTONIC)
 
+    def tai_offset_ns(self) -> int:
+        """What to add to CLOCK_MONOTONIC for international atomic time."""
+        return time.clock_gettime_ns(time.CLOCK_TAI) - time.clock_gettime_ns(time.CLOCK_MONOTONIC)
+
     def lockdown(self) -> str:
         """``none``, ``integrity``, ``confidentiality``, or "" when the kernel does not tell."""
         from cygnet.kernel.denied import lockdown

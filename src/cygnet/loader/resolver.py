@@ -89,10 +89,22 @@ class SystemResolver:
         return number
 
     def session(self, name: str) -> int:
-        try:
-            return self._session[name]
-        except KeyError:
-            raise RelocationError(f"the session gives no number {name}") from None
+        known = self._session.get(name)
+        if known is None:
+            known = self._system_number(name)
+        if known is None:
+            raise RelocationError(f"the session gives no number {name}")
+        return known
+
+    def _system_number(self, name: str) -> int | None:
+        """What the session leaves to the system: its CPUs, and the PID namespace (0: the initial one)."""
+        target: Any = self._target()
+        if name in ("pidns_dev", "pidns_ino"):
+            device, inode, initial = target.pid_namespace()
+            return 0 if initial else device if name == "pidns_dev" else inode
+        if name == "ncpus":
+            return len(target.online_cpus())
+        return target.tai_offset_ns() if name == "tai_offset_ns" else None
 
     def may_goto(self) -> bool:
         return self._has_feature("may_goto")

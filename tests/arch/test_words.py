@@ -13,7 +13,7 @@ ROOT = Path(__file__).resolve().parents[2]
 HERE = Path(__file__).name
 
 MARKS = re.compile(r"\b(" + "|".join(["TO" + "DO", "FIX" + "ME", "X" * 3, "HA" + "CK"]) + r")\b")
-PRIVATE_PATHS = re.compile(r"(?<![\w.])/(home/\w+|root/|work/|Users/\w+|opt/wheels)")
+PRIVATE_PATHS = re.compile(r"(?<![\w.}])/(home/\w+|root/|work/|Users/\w+|opt/wheels)")
 URL_HOST = re.compile(r"https?://([\w.-]+)")
 PUBLIC_HOSTS = {
     "docs.kernel.org",

@@ -107,8 +107,7 @@ def _in_binary(parsed: Parsed, path: str, options: Options) -> list[Match]:
     if parsed.offset:
         _check_offset(parsed, places, options)
     text = f"{parsed.name}+{parsed.offset}" if parsed.offset else parsed.name
-    name = f"{parsed.name} in {path}"
-    offsets = [_file_offset(symbols, address + parsed.offset, name, path, parsed.span) for address, _ in places]
+    offsets = [_file_offset(symbols, address + parsed.offset, text, path, parsed.span) for address, _ in places]
     return [_match(parsed, path, text, tuple(sorted(set(offsets))), options)]
 
 

@@ -1,0 +1,179 @@
+"""Probes on this machine: what we list is what bpftrace lists, and what we attach fires."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import struct
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from cygnet.errors import NotSupported, ProbeError
+from cygnet.isa.asm import assemble
+from cygnet.isa.encode import encode
+from cygnet.kernel.target import LiveTarget
+from cygnet.loader.runtime import kernel_runtime
+from cygnet.probes import point
+from cygnet.probes.listing import list_probes
+from cygnet.probes.model import Match, Options
+from cygnet.spec.objects import MapSpec, ObjectSpec, ProgramSpec
+from cygnet.spec.relocs import Reloc
+from cygnet.uapi import bpf
+
+SOURCE_A = """
+static int __attribute__((noinline)) twin(int x) { __asm__ volatile(""); return x + 1; }
+int __attribute__((noinline)) only_here(int x) { __asm__ volatile(""); return twin(x); }
+extern int other(int);
+int main(void) { for (int i = 0; i < 10; i++) other(only_here(i)); return 0; }
+"""
+SOURCE_B = """
+static int __attribute__((noinline)) twin(int x) { __asm__ volatile(""); return x + 2; }
+int __attribute__((noinline)) other(int x) { __asm__ volatile(""); return twin(x) + twin(x); }
+"""
+
+
+@pytest.fixture(scope="module")
+def binary(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A program with two functions called twin, which run 10 and 20 times."""
+    compiler = next(filter(None, map(shutil.which, ("cc", "clang", "gcc"))), None)
+    if compiler is None:
+        raise NotSupported("compiling a C program", "cc or clang")
+    folder = tmp_path_factory.mktemp("binary")
+    for name, text in (("a.c", SOURCE_A), ("b.c", SOURCE_B)):
+        (folder / name).write_text(text)
+    subprocess.run([compiler, "-O1", "-o", "twins", "a.c", "b.c"], cwd=folder, check=True)
+    return folder / "twins"
+
+
+def expand(text: str, **options: object) -> list[Match]:
+    return point.expand(point.parse_text(text), LiveTarget(), Options(**options))  # type: ignore[arg-type]
+
+
+def fired(match: Match, command: list[str | Path]) -> int:
+    """How often a match's probe fires while a command runs; counted atomically, for all processes."""
+    text = "r1 = 0 ll\nr2 = 1\nlock *(u64 *)(r1 +0) += r2\nr0 = 0\nexit"
+    program = ProgramSpec("count", match.prog_type, encode(assemble(text)), (Reloc(0, "map_value", "n", "imm64", 0),))
+    spec = ObjectSpec((program,), (MapSpec("n", bpf.BPF_MAP_TYPE_ARRAY, 4, 8, 1),), match.links("count"))
+    with kernel_runtime(spec) as runtime:
+        assert runtime.attach_all() == len(match.targets)
+        subprocess.run(command, check=True)
+        value = runtime.map("n").lookup(bytes(4))
+    return int(struct.unpack("Q", value or b"")[0])
+
+
+# ── uprobes ──────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_a_name_with_two_addresses(binary: Path) -> None:
+    (match,) = expand(f"uprobe:{binary}:twin")
+    assert match.probe == f"uprobe:{binary}:twin" and len(match.targets) == 2
+    assert fired(match, [binary]) == 30
+    assert match.preemptible and match.space == "user" and match.context == "regs"
+
+
+def test_return_offset_and_address(binary: Path) -> None:
+    (match,) = expand(f"ur:{binary}:only_here")
+    assert match.targets[0]["ret"] and fired(match, [binary]) == 10
+    nm = subprocess.run(["nm", binary], capture_output=True, text=True, check=True).stdout
+    address = next(int(line.split()[0], 16) for line in nm.splitlines() if line.endswith(" other"))
+    (match,) = expand(f"uprobe:{binary}:{address:#x}")
+    assert match.targets == expand(f"uprobe:{binary}:other")[0].targets
+    assert fired(match, [binary]) == 10
+    with pytest.raises(ProbeError, match="outside of only_here, which has"):
+        expand(f"uprobe:{binary}:only_here+40")
+    offset = expand(f"uprobe:{binary}:only_here+40", unsafe=True)[0].targets[0]["offset"]
+    assert offset == expand(f"uprobe:{binary}:only_here")[0].targets[0]["offset"] + 40
+
+
+def test_wildcards(binary: Path) -> None:
+    found = expand(f"uprobe:{binary}:o*e*")
+    assert [match.func for match in found] == ["only_here", "other"]
+    assert [match.func for match in expand(f"uprobe:{binary.parent}/tw*:main")] == ["main"]
+
+
+def test_relative_and_searched_names(binary: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(binary.parent)
+    assert expand("uprobe:./twins:main")[0].targets[0]["path"] == "./twins"
+    monkeypatch.setenv("PATH", str(binary.parent))
+    assert expand("uprobe:twins:main")[0].targets[0]["path"] == str(binary)
+    assert os.path.basename(expand("uprobe:libc:malloc")[0].targets[0]["path"]).startswith("libc")
+
+
+def test_without_a_binary(binary: Path) -> None:
+    with pytest.raises(ProbeError, match="names no binary"):
+        expand("uprobe:main")
+    (match,) = expand("uprobe:_start", pid=os.getpid())
+    assert match.targets[0]["path"] == os.path.realpath("/proc/self/exe") and match.targets[0]["pid"] == os.getpid()
+
+
+def test_what_cannot_be_found(binary: Path, tmp_path: Path) -> None:
+    with pytest.raises(ProbeError, match="there is no function only_her in") as caught:
+        expand(f"uprobe:{binary}:only_her")
+    assert caught.value.hints == (f"did you mean uprobe:{binary}:only_here?",)
+    with pytest.raises(ProbeError, match="there is no file"):
+        expand(f"uprobe:{binary}x:main")
+    with pytest.raises(ProbeError, match="is not a file"):
+        expand(f"uprobe:{binary.parent}/:main")
+    with pytest.raises(ProbeError, match="no library of that name"):
+        expand("uprobe:no_such_thing:main")
+    text = tmp_path / "text"
+    text.write_text("no ELF")
+    with pytest.raises(ProbeError, match="is not a program or library"):
+        expand(f"uprobe:{text}:main")
+    stripped = tmp_path / "stripped"
+    subprocess.run(["strip", "-o", stripped, binary], check=True)
+    with pytest.raises(ProbeError, match="there is no function only_here") as caught:
+        expand(f"uprobe:{stripped}:only_here")
+    with pytest.raises(ProbeError, match="cannot tell what process"):
+        expand("uprobe:main", pid=1 << 22)
+    with pytest.raises(ProbeError, match="is not in a loaded part"):
+        expand(f"uprobe:{binary}:0x7fffffff")
+
+
+# ── the kernel's own ─────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_other_kinds_fire() -> None:
+    command: list[str | Path] = ["/bin/sh", "-c", "exit 0"]
+    for text in ("tracepoint:sched:sched_process_exec", "rawtracepoint:sched_process_exec", "software:page-faults:1"):
+        (match,) = expand(text)
+        assert fired(match, command) >= 1, text
+    for text in ("interval:ms:1", "profile:hz:999"):
+        (match,) = expand(text)
+        assert fired(match, ["/bin/sh", "-c", "sleep 0.2"]) >= 2, text
+
+
+def test_missing_on_this_kernel() -> None:
+    with pytest.raises(ProbeError) as caught:
+        expand("tracepoint:syscalls:sys_enter_opanat")
+    assert caught.value.hints == ("did you mean tracepoint:syscalls:sys_enter_openat?",)
+    with pytest.raises(ProbeError) as caught:
+        expand("rt:sched_swich")
+    assert caught.value.hints == ("did you mean rawtracepoint:sched_switch?",)
+
+
+def test_raw_arguments_have_names() -> None:
+    names = [arg.name for arg in expand("rt:sched_process_exec")[0].arguments(LiveTarget())]
+    assert names == ["p", "old_pid", "bprm"]
+
+
+# ── listing, against the peer ────────────────────────────────────────────────────────────────────────────
+
+
+def peer(*arguments: str) -> list[str]:
+    if shutil.which("bpftrace") is None:
+        raise NotSupported("comparison with bpftrace", "bpftrace")
+    return subprocess.run(["bpftrace", *arguments], capture_output=True, text=True, check=True).stdout.splitlines()
+
+
+@pytest.mark.parametrize(
+    "pattern", ["tracepoint:*", "tracepoint:sched:sched_s*", "uprobe:/bin/bash:*", "uprobe:libc:mallo*"]
+)
+def test_lists_what_bpftrace_lists(pattern: str) -> None:
+    assert list(list_probes(pattern, LiveTarget())) == peer("-l", pattern)
+
+
+def test_lists_fields_as_bpftrace_does() -> None:
+    assert list(list_probes("tracepoint:*", LiveTarget(), True)) == peer("-lv", "tracepoint:*")

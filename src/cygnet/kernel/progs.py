@@ -283,7 +283,9 @@ class RunStats:
 
     def __init__(self) -> None:
         attr = bytearray(bpf.BPF_STATS_RUN_TIME.to_bytes(4, "little"))
-        self.fd = sys.bpf(bpf.BPF_ENABLE_STATS, attr, "count the run time of programs")
+        self.fd = sys.bpf_try(bpf.BPF_ENABLE_STATS, attr)
+        if self.fd < 0:
+            raise sys.failure(-self.fd, "count the run time of programs", "bpf", "Linux 5.8", caps=("sys_admin",))
 
     def close(self) -> None:
         fd, self.fd = self.fd, -1

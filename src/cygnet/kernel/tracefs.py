@@ -65,7 +65,7 @@ def _missing() -> Exception:
             f"cannot read {mounted[0]}: tracefs is mounted, but only for root",
             reason="privilege",
             call="open",
-            hints=("run it as root, or: sudo mount -o remount,mode=755 " + mounted[0],),
+            hints=("sudo mount -o remount,mode=755 " + mounted[0],),
         )
     return NotSupported(
         "tracefs", f"a mount, once after boot, as root: {MOUNT_COMMAND}", call="open", hints=(MOUNT_COMMAND,)

@@ -148,8 +148,17 @@ def signal_name(number: int) -> str | None:
 
 
 def signal_text(number: int) -> str | None:
-    """The C library's English text, ``Killed`` for 9."""
-    return _SIGNALS[number - 1][2] if 0 < number <= len(_SIGNALS) else None
+    """The C library's English text, ``Killed`` for 9; None beyond 0 to 64."""
+    if 0 < number <= len(_SIGNALS):
+        return _SIGNALS[number - 1][2]
+    if 34 <= number <= 64:
+        return f"Real-time signal {number - 34}"
+    return f"Unknown signal {number}" if number in (0, 32, 33) else None
+
+
+def texts() -> dict[int, str]:
+    """Number → text of 0 to 64, for a table that a program looks up."""
+    return {number: text for number in range(65) if (text := signal_text(number)) is not None}
 
 
 def signal_number(name: str) -> int | None:

@@ -12,6 +12,7 @@ import pytest
 from cygnet.facts.errnos import error_name, error_number, error_text, texts
 from cygnet.facts.gfp import gfp_text, parse_table, table
 from cygnet.facts.signals import signal_name, signal_number, signal_text
+from cygnet.facts.signals import texts as signal_texts
 from cygnet.facts.syscalls import names, syscall_name, syscall_number
 
 ENGLISH = {**os.environ, "LC_ALL": "C"}
@@ -44,9 +45,17 @@ def test_signals():
     for number in range(1, 32):
         assert signal.Signals[signal_name(number)] == number
         assert signal_number(signal_name(number)) == signal_number(signal_name(number)[3:]) == number
-        assert signal_text(number) == signal.strsignal(number)
     assert signal_number("SIGIOT") == 6 == signal_number("ABRT")
     assert (signal_name(0), signal_name(32), signal_name(-1), signal_number("SIGNONSENSE")) == (None,) * 4
+
+
+def test_signal_texts_are_the_c_librarys():
+    script = "import ctypes\nf = ctypes.CDLL(None).strsignal\nf.restype = ctypes.c_char_p\n"
+    script += "for n in range(65): print(f(n).decode())"
+    command = ["/usr/bin/env", "python3", "-c", script]
+    shown = subprocess.run(command, env=ENGLISH, capture_output=True, text=True, check=True)
+    assert shown.stdout.splitlines() == [signal_text(number) for number in range(65)] == list(signal_texts().values())
+    assert signal_text(65) is signal_text(-1) is None
 
 
 def header_numbers(*arguments):

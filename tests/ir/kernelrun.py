@@ -10,7 +10,9 @@ from typing import Any
 from cygnet.codegen.pipeline import compile_module
 from cygnet.ir.core import Module
 from cygnet.kernel import progs
+from cygnet.kernel.btfload import KernelBtf
 from cygnet.kernel.maps import KernelMap
+from cygnet.loader.debuginfo import DebugInfo
 from cygnet.spec.objects import ProgramSpec
 from cygnet.spec.relocs import MAP, MAP_VALUE, MAY_GOTO
 from cygnet.uapi import bpf
@@ -46,6 +48,17 @@ def open_maps(scratch_bytes: int = 0, out_bytes: int = 512) -> Iterator[dict[str
         yield maps
 
 
+@contextmanager
+def loaded(spec: ProgramSpec, maps: dict[str, KernelMap]) -> Iterator[progs.Program]:
+    """The program in the kernel, with BTF for its functions and lines (callbacks need it)."""
+    info = DebugInfo([spec])
+    functions, lines = info.infos[spec.name]
+    with KernelBtf.load(info.data) as btf:
+        options = {"btf_fd": btf.fd, "func_info": functions, "line_info": lines}
+        with progs.load(patched(spec, maps), RAW_TRACEPOINT, name=spec.name, **options) as program:
+            yield program
+
+
 class Outcome:
     def __init__(self, retval: int, out: bytes, entries: dict[bytes, bytes]) -> None:
         self.retval = retval
@@ -63,7 +76,7 @@ def run(module: Module, args: list[int], entries: dict[int, tuple[int, int]] | N
             maps["out"].update(bytes(4), out)
         for key, pair in (entries or {}).items():
             maps["hash"].update(struct.pack("<Q", key), struct.pack("<qq", *pair))
-        with progs.load(patched(spec, maps), RAW_TRACEPOINT, name="test") as program:
+        with loaded(spec, maps) as program:
             result = program.test_run(ctx_in=struct.pack(f"<{len(args)}Q", *[arg & (1 << 64) - 1 for arg in args]))
         value = maps["out"].lookup(bytes(4))
         assert value is not None

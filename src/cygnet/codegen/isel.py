@@ -4,8 +4,8 @@ Going backwards, every use of a value is seen before the value itself (blocks ar
 postorder, and a definition dominates its uses). A value without a register when its turn comes was
 never needed, or was folded into all of its users: an offset into a load, a comparison into its
 branch, a constant into an immediate. Constants, slot addresses, maps and relocated numbers are made
-again at each use instead of living long: one or two instructions are cheaper than a register or a
-spill.
+again where they are used instead of living across calls: one or two instructions are cheaper than a
+register or a spill.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ def _low32(number: int) -> int:
 class Isel:
     """Selects one function; `frame` says where its slots lie."""
 
-    __slots__ = ("entry", "frame", "hint", "machine", "next", "offsets", "out", "regs")
+    __slots__ = ("entry", "frame", "hint", "machine", "next", "offsets", "out", "pending", "regs")
 
     def __init__(self, function: Function, frame: Frame) -> None:
         self.machine = MFunction(function.name, function.kind)
@@ -69,6 +69,7 @@ class Isel:
         self.next = self.machine.virtuals
         self.entry: dict[int, int] = {}  # argument register -> virtual register
         self.out: list[Insn] = []
+        self.pending: dict[Value, tuple[int, int]] = {}  # value of _SHARED → register, place in `out`
 
     # -- registers ------------------------------------------------------------------------------
 
@@ -80,7 +81,12 @@ class Isel:
             self.next = reg + 1
             name = value.op
             again = _AGAIN.get(name)
-            if again is not None:
+            if name in _SHARED and (name != "const" or not -0x80000000 <= value.imm <= 0xFFFFFFFF):
+                known = self.pending.get(value)
+                if known is not None:
+                    reg = known[0]
+                self.pending[value] = (reg, len(self.out))
+            elif again is not None:
                 again(self, value, reg)
             elif name == "ctx":
                 reg = self._argument(1, reg)
@@ -93,6 +99,16 @@ class Isel:
             else:
                 self.regs[value] = reg
         return reg
+
+    def flush(self) -> None:
+        """Make the wide values that are pending, each just before its first use since the last call."""
+        out = self.out
+        for value, (reg, at) in sorted(self.pending.items(), key=lambda item: -item[1][1]):
+            self.out = []
+            _AGAIN[value.op](self, value, reg)
+            out[at:at] = self.out
+        self.out = out
+        self.pending.clear()
 
     def _argument(self, machine: int, fresh: int) -> int:
         reg = self.entry.get(machine)
@@ -172,6 +188,8 @@ class Isel:
                         pure = handle.get(name)
                         if pure is not None:
                             pure(self, value, reg)
+            if self.pending:
+                self.flush()
             if index:
                 out.reverse()
                 machine.blocks[index].insns = out
@@ -304,6 +322,8 @@ _AGAIN: dict[str, Callable[[Isel, Value, int], None]] = {
     "func": _func,
     "reloc": _reloc,
 }
+#: those that take two slots: made once between two calls
+_SHARED = frozenset(("map_value", "reloc", "const"))
 
 
 # -- values that live in a register ------------------------------------------------------------------
@@ -451,6 +471,8 @@ def _atomic(self: Isel, value: Value) -> None:
 
 
 def _invoke(self: Isel, value: Value, imm: int, pseudo: int, extra: Any) -> None:
+    if self.pending:
+        self.flush()
     args = value.args
     span = value.span
     dst = self.regs.get(value)

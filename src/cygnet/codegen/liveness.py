@@ -24,6 +24,7 @@ def analyse(function: MFunction) -> list[int]:
     for block in blocks:
         block.extra_live = set()
         block.live_in = set()
+        block.used_params = []
         block.depth = 0
     avoid = _pass(function)
     if not loops:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import struct
-from typing import Protocol
 
 from cygnet.errors import RelocationError
 from cygnet.isa import consts
@@ -12,25 +11,25 @@ from cygnet.spec import relocs
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from typing import Protocol
 
     from cygnet.spec.objects import ProgramSpec
     from cygnet.spec.relocs import Reloc
 
+    class Resolver(Protocol):
+        """What a machine answers. Each raises RelocationError for what it does not have."""
 
-class Resolver(Protocol):
-    """What a machine answers. Each raises RelocationError for what it does not have."""
+        def map_fd(self, name: str) -> int: ...
+        def tracepoint_field(self, event: str, field: str) -> tuple[int, int, bool]:
+            """(offset, size, signed) of a field in an event's record; `event` is ``subsys:event``."""
 
-    def map_fd(self, name: str) -> int: ...
-    def tracepoint_field(self, event: str, field: str) -> tuple[int, int, bool]:
-        """(offset, size, signed) of a field in an event's record; `event` is ``subsys:event``."""
+        def core(self, type: str, kind: str, path: str) -> tuple[int, int, bool]:
+            """(value, size in bytes, signed) of a member; `kind` is offset, size or exists."""
 
-    def core(self, type: str, kind: str, path: str) -> tuple[int, int, bool]:
-        """(value, size in bytes, signed) of a member; `kind` is offset, size or exists."""
-
-    def ksym(self, name: str) -> int: ...
-    def kfunc(self, name: str) -> int: ...
-    def session(self, name: str) -> int: ...
-    def may_goto(self) -> bool: ...
+        def ksym(self, name: str) -> int: ...
+        def kfunc(self, name: str) -> int: ...
+        def session(self, name: str) -> int: ...
+        def may_goto(self) -> bool: ...
 
 
 def apply(program: ProgramSpec, resolver: Resolver) -> bytes:

@@ -2,50 +2,46 @@
 
 from __future__ import annotations
 
-from typing import Any, Protocol
-
 from cygnet.errors import ProbeError
-from cygnet.spec.objects import LinkSpec
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from typing import Any, Protocol
 
     from cygnet.probes.registry import Provider
     from cygnet.source import Span
+    from cygnet.spec.objects import LinkSpec
     from cygnet.spec.relocs import RelocTemplate
+
+    class PartLike(Protocol):
+        """One colon-divided part of an attach point in a syntax tree."""
+
+        @property
+        def span(self) -> Span: ...
+        @property
+        def quoted(self) -> bool: ...
+        def fill(self, parameters: list[str] | tuple[str, ...]) -> str: ...
+
+    class PointLike(Protocol):
+        """An attach point of a syntax tree: `parts[0]` names the provider."""
+
+        @property
+        def span(self) -> Span: ...
+        @property
+        def parts(self) -> Sequence[PartLike]: ...
+
+    class Target(Protocol):
+        """The system that probes are looked up on: spec.protocols.TargetInfo, live or saved."""
+
+        def tracepoint_events(self) -> Sequence[str]: ...
+        def tracepoint_format(self, subsys: str, event: str) -> Any: ...
+        def btf(self) -> Any: ...
 
 
 class NotCompiledYet(ProbeError):
     """An attach point that is read, and that no program can be compiled for yet. Never passed over, whatever
     ``missing_probes`` says: that would be a wrong answer."""
-
-
-class PartLike(Protocol):
-    """One colon-divided part of an attach point in a syntax tree."""
-
-    @property
-    def span(self) -> Span: ...
-    @property
-    def quoted(self) -> bool: ...
-    def fill(self, parameters: list[str] | tuple[str, ...]) -> str: ...
-
-
-class PointLike(Protocol):
-    """An attach point of a syntax tree: `parts[0]` names the provider."""
-
-    @property
-    def span(self) -> Span: ...
-    @property
-    def parts(self) -> Sequence[PartLike]: ...
-
-
-class Target(Protocol):
-    """The system that probes are looked up on: spec.protocols.TargetInfo, live or saved."""
-
-    def tracepoint_events(self) -> Sequence[str]: ...
-    def tracepoint_format(self, subsys: str, event: str) -> Any: ...
-    def btf(self) -> Any: ...
 
 
 class Part:
@@ -262,6 +258,8 @@ class Match:
 
     def links(self, program: str) -> tuple[LinkSpec, ...]:
         """The links that attach `program` here."""
+        from cygnet.spec.objects import LinkSpec
+
         span = self.parsed.span
         place = None if span is None else (span.start, span.end)
         return tuple([LinkSpec(program, self.kind, target, self.probe, place) for target in self.targets])

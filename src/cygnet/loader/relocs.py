@@ -151,6 +151,14 @@ def _may_goto(code: bytearray, reloc: Reloc, resolver: Resolver) -> None:
         code[at : at + consts.INSN_BYTES] = struct.pack("<BBhi", consts.BPF_JMP | consts.BPF_JA, 0, 0, 0)
 
 
+def _opaque(code: bytearray, reloc: Reloc, resolver: Resolver) -> None:
+    """Without may_goto the verifier must follow a loop's counter: the load becomes ``r = 0``."""
+    if not resolver.may_goto():
+        at = reloc.insn * consts.INSN_BYTES
+        mov = consts.BPF_ALU64 | consts.BPF_MOV | consts.BPF_K
+        code[at : at + consts.INSN_BYTES] = struct.pack("<BBhi", mov, code[at + 1] & 0x0F, 0, 0)
+
+
 _KINDS: dict[str, Callable[[bytearray, Reloc, Resolver], None]] = {
     relocs.MAP: _map,
     relocs.MAP_VALUE: _map_value,
@@ -160,4 +168,5 @@ _KINDS: dict[str, Callable[[bytearray, Reloc, Resolver], None]] = {
     relocs.KFUNC: _kfunc,
     relocs.SESSION: _session,
     relocs.MAY_GOTO: _may_goto,
+    relocs.OPAQUE: _opaque,
 }

@@ -104,6 +104,8 @@ class SystemResolver:
             return 0 if initial else device if name == "pidns_dev" else inode
         if name == "ncpus":
             return len(target.online_cpus())
+        if name == "possible_cpus":  # numbers may have gaps: one past the highest
+            return max(target.possible_cpus()) + 1
         return target.tai_offset_ns() if name == "tai_offset_ns" else None
 
     def may_goto(self) -> bool:

@@ -14,6 +14,9 @@ with what was assumed when it was compiled. Kinds::
     SESSION     name = start_ns | cpid | target_pid | pidns_dev | pidns_ino | ncpus …
                 imm64: a number that the session gives when it loads
     MAY_GOTO    the instruction is `may_goto`; an older kernel gets `goto +0`
+    OPAQUE      the instruction loads a 0 that the verifier cannot see through, so that a loop's counter is
+                not followed round by round but left to `may_goto`; an older kernel gets `r = 0`, and
+                follows the loop itself
 """
 
 from __future__ import annotations
@@ -28,6 +31,7 @@ KSYM = "ksym"
 KFUNC = "kfunc"
 SESSION = "session"
 MAY_GOTO = "may_goto"
+OPAQUE = "opaque"
 
 
 class RelocTemplate(NamedTuple):

@@ -242,7 +242,7 @@ class CTypes:
             return self.record(t).type(space)
         if kind == k.ARRAY:
             elem = self.from_btf(t.type, space)
-            return T.Type("array", elem.size * t.length, elem=elem, length=t.nelems)
+            return T.Type("array", elem.size * t.nelems, elem=elem, length=t.nelems)
         if kind == k.FLOAT:
             return T.Type("float", t.size)
         return T.NONE

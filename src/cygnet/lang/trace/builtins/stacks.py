@@ -42,8 +42,6 @@ class Stack(Builtin):
             limit = _DEFAULT
         if mode == "build_id":
             c.error(f"{self.name}(build_id) is not yet compiled", node.span)
-        if c.instance.match.context == "none":
-            c.error(f"{self.name} can not be used with '{c.instance.match.probetype}' probes", node.span)
         needs_context(c, node, self.name)
         size = 8 if self.name == "kstack" else 16
         return T.Type(self.name, size, extra=(mode, limit))

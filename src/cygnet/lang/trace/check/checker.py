@@ -39,6 +39,7 @@ class Checker(ExprChecker):
         self.unsafe = False
         self.changed = False
         self.final = False
+        self.guess = False
         self.depth = 0
         self.loops = 0
         self._variables: dict[tuple[int, int], VarInfo] = {}
@@ -60,7 +61,10 @@ class Checker(ExprChecker):
             if not self.changed:
                 if self.final:
                     break
-                self.final = True  # once more, now that an unknown type is an error
+                if not self.guess:  # @x = @x + 1 alone: what is unknown is a number
+                    self.guess = True
+                else:
+                    self.final = True  # once more, now that an unknown type is an error
             elif round == _ROUNDS - 2:
                 self.final = True
         for info in self.maps.values():

@@ -59,6 +59,7 @@ class ExprChecker:
     depth: int
     loops: int
     final: bool
+    guess: bool
     expr_table: dict[type, Callable[..., Type]]
     error: Callable[..., None]
     warn: Callable[..., None]
@@ -297,6 +298,8 @@ class ExprChecker:
         if op in ("&&", "||"):
             return self._logical(node, left, right)
         if left.kind == "unknown" or right.kind == "unknown":
+            if self.guess and op not in _COMPARE:
+                return T.INT64
             return T.BOOL if op in _COMPARE else T.UNKNOWN
         if op in _COMPARE:
             return self._compare(node, left, right)

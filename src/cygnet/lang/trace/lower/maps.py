@@ -17,7 +17,6 @@ if TYPE_CHECKING:
 
 _ANY, _NOEXIST = 0, 1
 _E2BIG = -7
-_MAX_CPUS = 8192
 
 
 class MapLowerer(ExprLowerer):
@@ -205,10 +204,11 @@ class MapLowerer(ExprLowerer):
         total, times, cpu = object(), object(), object()
         for variable in (total, times, cpu):
             b.write(variable, self.const(0))
-        head, more, read, next_, out = (b.new_block() for _ in range(5))
+        head, more, read, out = (b.new_block() for _ in range(4))
+        cpus = self.session("possible_cpus")
         b.jump(head)
         b.start(head)
-        b.may_goto(more, out)
+        b.br("ult", b.read(cpu), cpus, more, out)
         b.open(more)
         found = b.call("map_lookup_percpu_elem", b.map(map), key, b.read(cpu))
         b.br("eq", found, self.const(0), out, read)
@@ -221,8 +221,6 @@ class MapLowerer(ExprLowerer):
             if agg.kind == "avg":
                 b.write(times, b.add(b.read(times), b.load(found, 8, 8)))
         b.write(cpu, b.add(b.read(cpu), self.const(1)))
-        b.br("ult", b.read(cpu), self.const(_MAX_CPUS), next_, out)
-        b.open(next_)
         b.jump(head)
         b.seal(head)
         b.open(out)

@@ -6,6 +6,8 @@ from cygnet.lang.trace import ast
 from cygnet.lang.trace import types as T
 from cygnet.lang.trace.lower.maps import MapLowerer
 from cygnet.lang.trace.lower.operands import Gen, Mem
+from cygnet.lang.trace.lower.unit import CONTROL, ZERO_WORD
+from cygnet.spec.relocs import OPAQUE, RelocTemplate
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -187,6 +189,7 @@ class Lowerer(MapLowerer):
 
     def stmt_While(self, node: ast.While) -> None:
         b = self.b
+        self._hide_variables(node)
         head, test, body, out = (b.new_block() for _ in range(4))
         b.jump(head)
         b.start(head)
@@ -204,6 +207,25 @@ class Lowerer(MapLowerer):
         self.memo.pop()
         b.seal(head)
         b.open(out)
+
+    def opaque_zero(self) -> Value:
+        """A 0 that the verifier cannot see through. A counter that it knows would be followed round by round,
+        up to its limit of a million instructions; one that it does not know leaves the loop to may_goto."""
+        template = RelocTemplate(OPAQUE, "", "insn")
+        return self.b.load(self.b.map_value(CONTROL, 8 * ZERO_WORD), 8, reloc=template)
+
+    def _hide_variables(self, node: ast.While) -> None:
+        """Make the numbers that a loop changes unknown to the verifier."""
+        changed: set[VarInfo] = set()
+        for inner in ast.walk(node):
+            target = inner.target if isinstance(inner, ast.Assign) else None
+            if isinstance(inner, ast.Unary) and inner.op in ("++", "--"):
+                target = inner.operand
+            info = self.instance.variables.get(id(target)) if isinstance(target, ast.Var) else None
+            if info is not None and info not in changed and info.span.start < node.span.start:
+                changed.add(info)
+                if self.variable_place(info) is None and info.type.kind in T.SCALARS:
+                    self.b.write(info, self.b.add(self.b.read(info), self.opaque_zero()))
 
     def stmt_Unroll(self, node: ast.Unroll) -> None:
         b = self.b
@@ -231,7 +253,7 @@ class Lowerer(MapLowerer):
         info = self.variable(node.var)
         start, stop = self.scalar(node.start), self.scalar(node.stop)
         counter = object()
-        b.write(counter, start)
+        b.write(counter, self.b.add(start, self.opaque_zero()))
         head, test, body, next_, out = (b.new_block() for _ in range(5))
         b.jump(head)
         b.start(head)

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 #: hashing 64 bytes took 117 ns where 1,024 took 550.
 SHORT = 64
 CONTROL, RING, SCRATCH = "cygnet_control", "cygnet_ring", "cygnet_scratch"
-EXIT_WORD, PENDING_WORD, LOST_WORD, IDLE_WORD, DROP_WORDS = 0, 1, 2, 3, 4
+EXIT_WORD, PENDING_WORD, LOST_WORD, IDLE_WORD, ZERO_WORD, DROP_WORDS = 0, 1, 2, 3, 4, 5
 _STACKS = 8192
 
 _KINDS = {

@@ -20,7 +20,7 @@ COMMANDS = {
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command line; gives the exit status. Without `argv`, that of the process, which then ends at once."""
-    status = _dispatch(list(sys.argv[1:] if argv is None else argv))
+    status = _dispatch([*(sys.argv[1:] if argv is None else argv)])
     if argv is None:
         _leave(status)
     return status

@@ -12,7 +12,7 @@ from cygnet.errors import CygnetError, ProbeError, SystemCallError, UsageError
 from cygnet.session.control import Words
 from cygnet.session.loop import Loop
 from cygnet.session.output import TYPES, Writer, encode
-from cygnet.session.signals import SIGINT, SIGTERM, SIGUSR1, Signals, default
+from cygnet.session.signals import SIGINT, SIGUSR1, Signals, default
 from cygnet.session.state import State
 
 TYPE_CHECKING = False
@@ -202,7 +202,7 @@ class _Session:
             self._say(f"WARNING: {link.probe} is skipped: {error}\n")
 
     def _check_interrupt(self, done: int, total: int) -> None:
-        if self.signals.any and any(number in (SIGINT, SIGTERM) for number in self.signals.take()):
+        if self.signals.interrupted:
             raise _Interrupted
 
     def _scoped(self, link: LinkSpec) -> LinkSpec:

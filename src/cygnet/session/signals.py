@@ -55,6 +55,11 @@ class Signals:
     def any(self) -> bool:
         return bool(self._arrived)
 
+    @property
+    def interrupted(self) -> bool:
+        """Whether SIGINT or SIGTERM has come and was not taken yet."""
+        return SIGINT in self._arrived or SIGTERM in self._arrived
+
     def close(self) -> None:
         """Put the old handlers back."""
         for number, handler in self._old.items():

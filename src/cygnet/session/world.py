@@ -8,6 +8,9 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
+    from cygnet.session.symbols.kernel import KernelSymbols
+    from cygnet.session.symbols.user import UserSymbols
+
 
 class LiveWorld:
     """Answers about the running system, each table read when it is first needed.
@@ -15,31 +18,39 @@ class LiveWorld:
     `settings` are those of the language's configuration that concern symbols.
     """
 
-    __slots__ = ("_cgroups", "_offsets", "_settings", "_symbols", "_users")
+    __slots__ = ("_cgroups", "_kernel", "_offsets", "_settings", "_user", "_users")
 
     def __init__(self, settings: dict[str, Any] | None = None) -> None:
         self._settings = settings or {}
-        self._symbols: Any = None
+        self._kernel: KernelSymbols | None = None
+        self._user: UserSymbols | None = None
         self._users: dict[int, str] | None = None
         self._cgroups: Any = None
         self._offsets: dict[str, int] = {}
 
-    def _symbolizer(self) -> Any:
-        if self._symbols is None:
-            from cygnet.session.symbols import Symbols
-
-            self._symbols = Symbols(self._settings)
-        return self._symbols
-
     def ksym(self, address: int) -> tuple[str, int] | None:
         """(name, offset) of a kernel address."""
-        found: tuple[str, int] | None = self._symbolizer().ksym(address)
-        return found
+        if self._kernel is None:
+            from cygnet.session.symbols.kernel import KernelSymbols
+
+            self._kernel = KernelSymbols()
+        found = self._kernel.ksym(address)
+        return found[:2] if found is not None else None
 
     def usym(self, pid: int, address: int) -> tuple[str, int, str] | None:
         """(name, offset, module) of an address of a process."""
-        found: tuple[str, int, str] | None = self._symbolizer().usym(pid, address)
-        return found
+        return self._user_symbols().resolve(pid, address)
+
+    def remember(self, pid: int) -> None:
+        """Take down what a process has mapped, so that its addresses have names after its end."""
+        self._user_symbols().remember(pid)
+
+    def _user_symbols(self) -> UserSymbols:
+        if self._user is None:
+            from cygnet.session.symbols.user import UserSymbols
+
+            self._user = UserSymbols(bool(self._settings.get("cpp_demangle", True)))
+        return self._user
 
     def username(self, uid: int) -> str:
         """From /etc/passwd; an unknown uid is an empty string."""

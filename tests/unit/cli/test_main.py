@@ -1,0 +1,88 @@
+"""The top of the command line, and errors as a person sees them."""
+
+from __future__ import annotations
+
+import pytest
+
+from cygnet import cli
+from cygnet.cli.failures import report, status_of
+from cygnet.errors import (
+    CygnetError,
+    KernelVerifierError,
+    PermissionDenied,
+    ProbeError,
+    SystemCallError,
+    TraceSyntaxError,
+    UsageError,
+)
+from cygnet.source import Source, Span
+
+
+@pytest.mark.parametrize(
+    ("args", "status", "out", "err"),
+    [
+        ([], 1, "", "Usage: cygnet"),
+        (["--help"], 0, "Usage: cygnet", ""),
+        (["--version"], 0, "cygnet", ""),
+        (["tarce"], 1, "", "did you mean `trace`?"),
+        (["zzzzzz"], 1, "", "the commands are"),
+        (["trace"], 1, "", "Usage: cygnet trace"),
+        (["trace", "--help"], 0, "Usage: cygnet trace", ""),
+        (["trace", "-V"], 0, "cygnet", ""),
+        (["trace", "-z"], 1, "", "ERROR: unknown option -z"),
+        (["trace", "/no/such/file.bt"], 1, "", "ERROR: failed to open file '/no/such/file.bt': No such file"),
+        (["trace", "-f", "jsonx", "-e", "begin {}"], 1, "", "ERROR: -f must be text or json"),
+        (["list", "--help"], 0, "Usage: cygnet list", ""),
+        (["list", "--bad"], 1, "", "unknown option"),
+    ],
+)
+def test_commands(args: list[str], status: int, out: str, err: str, capfd: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(args) == status
+    got = capfd.readouterr()
+    assert out in got.out and err in got.err
+    assert "Traceback" not in got.err
+    assert bool(got.out) == bool(out) and bool(got.err) == bool(err)
+
+
+@pytest.mark.parametrize(
+    ("error", "running", "status"),
+    [
+        (UsageError("x"), False, 1),
+        (UsageError("x"), True, 1),
+        (PermissionDenied("x"), True, 1),
+        (ProbeError("x"), True, 1),
+        (SystemCallError("x"), True, 255),
+        (KernelVerifierError("x", errno=13), True, 255),
+        (SystemCallError("x"), False, 1),
+    ],
+)
+def test_statuses(error: CygnetError, running: bool, status: int) -> None:
+    assert status_of(error, running) == status
+
+
+def test_a_place_in_the_text(capfd: pytest.CaptureFixture[str]) -> None:
+    source = Source("stdin", "begin { foo }")
+    assert report(TraceSyntaxError("what is foo", Span(source, 8, 11), ["did you mean bar?"])) == 1
+    assert capfd.readouterr().err == (
+        "stdin:1:9-12: ERROR: syntax: what is foo\nbegin { foo }\n        ~~~\nHINT: did you mean bar?\n"
+    )
+
+
+def test_the_kernels_log_is_shown_when_asked(capfd: pytest.CaptureFixture[str]) -> None:
+    error = KernelVerifierError("the kernel refuses", errno=13, log="0: (95) exit\nR0 !read_ok\n")
+    assert report(error, running=True) == 255
+    assert "R0" not in capfd.readouterr().err
+    report(error, running=True, verbose=True)
+    assert "R0 !read_ok" in capfd.readouterr().err
+
+
+def test_the_unexpected_is_one_line_and_status_2(
+    capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("CYGNET_DEBUG", raising=False)
+    assert report(RuntimeError("boom")) == 2
+    err = capfd.readouterr().err
+    assert "ERROR: internal: RuntimeError: boom" in err and "Traceback" not in err
+    monkeypatch.setenv("CYGNET_DEBUG", "1")
+    report(RuntimeError("boom"))
+    assert "RuntimeError: boom" in capfd.readouterr().err

@@ -54,27 +54,6 @@ def attach(kind: str, prog_fd: int, target: dict[str, Any]) -> Attachment:
     return result
 
 
-def close_all(attachments: Sequence[Attachment]) -> None:
-    """Detach several. Closing a tracepoint or a uprobe waits for a grace period (tens of ms); a few threads wait
-    for the same one together, which halves the time. More of them gain nothing, as the kernel detaches under one lock.
-    """
-    if len(attachments) < 3:
-        for attachment in attachments:
-            attachment.close()
-        return
-    import threading
-
-    def work(part: Sequence[Attachment]) -> None:
-        for attachment in part:
-            attachment.close()
-
-    threads = [threading.Thread(target=work, args=(attachments[i::4],)) for i in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-
-
 # ── links on perf events ─────────────────────────────────────────────────────────────────────────────────
 
 _link_works: list[bool] = []  # empty: not tried yet

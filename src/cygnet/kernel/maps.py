@@ -6,12 +6,11 @@ allocation; for that reason one KernelMap must not be used by two threads at onc
 
 from __future__ import annotations
 
-import ctypes
 import errno as _errno
 import os
 import struct
 
-from cygnet.kernel import sys
+from cygnet.kernel import foreign, sys
 from cygnet.uapi import bpf, layouts
 
 TYPE_CHECKING = False
@@ -65,14 +64,14 @@ class KernelMap:
             from cygnet.kernel.cpus import possible
 
             self.value_bytes = (value_size + 7 & ~7) * len(possible())
-        self._key = ctypes.create_string_buffer(max(key_size, 1))
-        self._value = ctypes.create_string_buffer(max(self.value_bytes, 1))
+        self._key = foreign.buffer(max(key_size, 1))
+        self._value = foreign.buffer(max(self.value_bytes, 1))
         self._attr = bytearray(
             struct.pack(
                 _ELEM_FORMAT,
                 fd,
-                ctypes.addressof(self._key) if key_size else 0,
-                ctypes.addressof(self._value),
+                foreign.addressof(self._key) if key_size else 0,
+                foreign.addressof(self._value),
                 0,
             )
         )
@@ -160,7 +159,8 @@ class KernelMap:
             if result == _ENOENT:
                 return None
             raise self._failure(-result, "look up a key in")
-        return self._value.raw[: self.value_bytes]
+        value: bytes = self._value.raw
+        return value[: self.value_bytes]
 
     def lookup_percpu(self, key: bytes) -> list[bytes] | None:
         """The value on each possible CPU, in the order of cpus.possible(), or None."""
@@ -216,12 +216,12 @@ class KernelMap:
 
     def next_key(self, key: bytes | None = None) -> bytes | None:
         """The key after `key`, or the first one; None at the end. An unknown key starts over."""
-        out = ctypes.create_string_buffer(self.key_size)
+        out = foreign.buffer(self.key_size)
         address = 0
         if key is not None:
             self._set_key(key)
-            address = ctypes.addressof(self._key)
-        attr = sys.pack(layouts.ATTR_MAP_ELEM, map_fd=self.fd, key=address, value=ctypes.addressof(out))
+            address = foreign.addressof(self._key)
+        attr = sys.pack(layouts.ATTR_MAP_ELEM, map_fd=self.fd, key=address, value=foreign.addressof(out))
         result = sys.bpf_try(bpf.BPF_MAP_GET_NEXT_KEY, attr)
         if result < 0 and result != _ENOENT:
             raise self._failure(-result, "iterate over")

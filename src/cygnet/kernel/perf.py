@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import errno as _errno
 import os
 
@@ -112,14 +111,14 @@ def _text(path: str) -> str:
         return file.read().strip()
 
 
-_texts: dict[str, ctypes.Array[ctypes.c_char]] = {}
+_texts: dict[str, bytearray] = {}
 
 
 def text_address(text: str) -> int:
     """Where a NUL-ended copy of a path or function name lies, for an attr; kept, as many probes share one."""
     if text not in _texts:
-        _texts[text] = ctypes.create_string_buffer(os.fsencode(text))
-    return ctypes.addressof(_texts[text])
+        _texts[text] = bytearray(os.fsencode(text) + b"\0")
+    return sys.address(_texts[text])
 
 
 def tracepoint_attr(event_id: int) -> bytearray:

@@ -5,10 +5,11 @@
 
 from __future__ import annotations
 
-import ctypes
 import errno as _errno
 import os
 import struct
+
+from cygnet.kernel import foreign
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -30,8 +31,6 @@ _NUMBERS = {
     "ppc64le": (361, 319),
 }
 
-_libc = ctypes.CDLL(None, use_errno=True)
-
 
 def _numbers() -> tuple[int, int]:
     machine = os.uname().machine
@@ -43,20 +42,17 @@ def _numbers() -> tuple[int, int]:
 
 
 _BPF, _PERF = _numbers()
-_bpf = _libc["syscall"]
-_bpf.restype = ctypes.c_long
-_bpf.argtypes = (ctypes.c_long, ctypes.c_long, ctypes.c_void_p, ctypes.c_long)
-_perf = _libc["syscall"]
-_perf.restype = ctypes.c_long
-_perf.argtypes = (ctypes.c_long, ctypes.c_void_p, ctypes.c_long, ctypes.c_long, ctypes.c_long, ctypes.c_ulong)
-_get_errno = ctypes.get_errno
+_bpf = foreign.system_call(foreign.Long, foreign.Pointer, foreign.Long)
+_perf = foreign.system_call(foreign.Pointer, foreign.Long, foreign.Long, foreign.Long, foreign.ULong)
+_get_errno = foreign.errno
+_at = foreign.Char.from_buffer
 
 # ── buffers ──────────────────────────────────────────────────────────────────────────────────────────────
 
 
 def address(buffer: bytearray | memoryview) -> int:
     """Where a writable buffer lies in memory; it must outlive the use of the number, and not be resized."""
-    return ctypes.addressof(ctypes.c_char.from_buffer(buffer)) if len(buffer) else 0
+    return foreign.addressof(_at(buffer)) if len(buffer) else 0
 
 
 _zeros: dict[str, list[Any]] = {}
@@ -93,7 +89,7 @@ def bpf_raw(cmd: int, attr_address: int, size: int) -> int:
 
 def bpf_try(cmd: int, attr: bytearray) -> int:
     """bpf(2): its result, or the negative errno. The kernel may write into `attr`."""
-    return bpf_raw(cmd, ctypes.addressof(ctypes.c_char.from_buffer(attr)), len(attr))
+    return bpf_raw(cmd, foreign.addressof(_at(attr)), len(attr))
 
 
 def bpf(cmd: int, attr: bytearray, what: str = "") -> int:
@@ -106,7 +102,7 @@ def bpf(cmd: int, attr: bytearray, what: str = "") -> int:
 
 def perf_event_open(attr: bytearray, pid: int, cpu: int, group_fd: int = -1, flags: int = 8) -> int:
     """perf_event_open(2): a file descriptor (close-on-exec by default), or the negative errno."""
-    result: int = _perf(_PERF, ctypes.addressof(ctypes.c_char.from_buffer(attr)), pid, cpu, group_fd, flags)
+    result: int = _perf(_PERF, foreign.addressof(_at(attr)), pid, cpu, group_fd, flags)
     return result if result >= 0 else -_get_errno()
 
 

@@ -202,14 +202,3 @@ def test_attachment_closes_once() -> None:
     attachment.close()
     with pytest.raises(OSError):
         os.fstat(read)
-
-
-def test_close_all_closes_all() -> None:
-    import os
-
-    attachments = [links.Attachment(list(os.pipe())) for _ in range(9)]
-    fds = [fd for a in attachments for fd in a.fds]
-    links.close_all(attachments)
-    for fd in fds:
-        with pytest.raises(OSError):
-            os.fstat(fd)

@@ -28,6 +28,13 @@ def report(error: BaseException, *, running: bool = False, verbose: bool = False
     return status_of(error, running)
 
 
+def warn(warning: CygnetError) -> None:
+    """A warning of the compiler, on stderr."""
+    from cygnet.lang.trace.diagnostics import render
+
+    print(render(warning, color=colour(), severity="WARNING"), file=sys.stderr)
+
+
 def status_of(error: CygnetError, running: bool) -> int:
     """1 for what the person can mend (text, options, permission, a missing probe or process), 255 for what the
     kernel refused to load or attach."""

@@ -57,7 +57,7 @@ def show_program(name: str, text: str, options: Options) -> int:
     from cygnet.kernel.target import LiveTarget
     from cygnet.lang import trace as language
 
-    spec = language.compile(text, name, options, LiveTarget())
+    spec = language.compile(text, name, options, LiveTarget()).spec
     for link in spec.links:
         print(link.probe)
     return 0

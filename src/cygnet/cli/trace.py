@@ -10,7 +10,11 @@ from cygnet.cli.options import Request, parse
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from cygnet.kernel.target import LiveTarget
+    from cygnet.session.options import Options
     from cygnet.session.signals import Signals
+    from cygnet.source import Source
+    from cygnet.spec.objects import ObjectSpec
 
 _PREFIXES = ("BPFTRACE_", "CYGNET_")
 
@@ -53,7 +57,6 @@ def _run(request: Request) -> int:
 
 def _compile_and_run(request: Request, signals: Signals) -> int:
     from cygnet.kernel.target import LiveTarget
-    from cygnet.lang import trace as language
     from cygnet.session.run import run
     from cygnet.session.world import LiveWorld
     from cygnet.source import Source
@@ -83,6 +86,35 @@ def _compile_and_run(request: Request, signals: Signals) -> int:
         )
     finally:
         gc.unfreeze()
+
+
+def compiled(source: Source, options: Options, target: LiveTarget) -> ObjectSpec:
+    """Compile; warnings go to stderr, what -d asks for to stdout."""
+    from cygnet.lang.trace.compile import compile_program
+    from cygnet.lang.trace.instances import Params
+
+    options.env = {name: value for name, value in os.environ.items() if name.startswith(_PREFIXES)}
+    dump = None
+    if options.debug:
+        from cygnet.cli.stages import dumper
+
+        dump = dumper(options.debug)
+    named = {name: value if isinstance(value, str) else "" for name, value in options.named.items()}
+    result = compile_program(
+        source,
+        target,
+        params=Params(options.params, named),
+        environment=options.env,
+        pid=options.pid,
+        unsafe=options.unsafe,
+        dump=dump,
+    )
+    if result.warnings and options.warnings:
+        from cygnet.cli.failures import warn
+
+        for warning in result.warnings:
+            warn(warning)
+    return result.spec
 
 
 def _text(request: Request) -> tuple[str, str]:

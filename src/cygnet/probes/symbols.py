@@ -68,6 +68,19 @@ class Symbols:
         except ElfError:
             return None
 
+    def address_at(self, offset: int) -> int | None:
+        """The file's own address of the byte at a file offset; None when it is in no loaded part."""
+        return self._elf.address_at(offset)
+
+    def variable(self, name: str) -> tuple[int, int] | None:
+        """(address, size) of any defined symbol of that name: a variable, or a function."""
+        for elf in self._files():
+            for table in elf.tables():
+                for symbol in table.named(name):
+                    if symbol.is_defined:
+                        return symbol.value, symbol.size
+        return None
+
     def _functions(self) -> Iterator[Symbol]:
         for elf in self._files():
             for symbol in elf.symbols():

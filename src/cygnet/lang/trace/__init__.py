@@ -15,6 +15,13 @@ def compile(text: str, name: str, options: Any, target: Any) -> Result:
     from cygnet.lang.trace.instances import Params
     from cygnet.source import Source
 
+    dump = None
+    if options.debug:
+        import sys
+
+        from cygnet.lang.trace.dump import Dump
+
+        dump = Dump(options.debug, sys.stdout.write)
     named = {key: value if isinstance(value, str) else "" for key, value in options.named.items()}
     return compile_program(
         Source(name, text),
@@ -23,4 +30,5 @@ def compile(text: str, name: str, options: Any, target: Any) -> Result:
         environment=options.env,
         pid=options.pid,
         unsafe=options.unsafe,
+        dump=dump,
     )

@@ -16,15 +16,12 @@ from cygnet.spec.objects import Control, LinkSpec, ObjectSpec, ProgramSpec
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
     from typing import Any
 
     from cygnet.ir.core import Module
+    from cygnet.lang.trace.dump import Dump
     from cygnet.probes.model import Match
-
-#: What ``-d STAGE`` shows. ast: the tree as text; types: every map and its types; ir: as lowered;
-#: the others are the code generator's passes.
-STAGES = ("ast", "types", "ir", "simplify", "legalise", "select", "allocate", "insns")
 
 
 class Result:
@@ -47,22 +44,22 @@ def compile_program(
     environment: dict[str, str] | None = None,
     pid: int = 0,
     unsafe: bool = False,
-    dump: Callable[[str, str], None] | None = None,
+    dump: Dump | None = None,
 ) -> Result:
     """Compile a program for a system's types. Raises SourceErrors with everything that is wrong.
 
-    `pid`: watch only this process (``-p``). `dump(stage, text)` is told what each stage made.
+    `pid`: watch only this process (``-p``). `dump` is shown what each stage made.
     """
     params = params or Params()
     program = parse(source)
     config = Config()
     config.read_block(program.config)
     config.read_environment(environment or {})
+    if dump:
+        dump.program("parse", program)
     program = _expand(program, params)
     if dump:
-        from cygnet.lang.trace.printer import to_text
-
-        dump("ast", to_text(program))
+        dump.program("ast", program)
     _refuse(program)
     found, warnings = _find_probes(program, target, params, config, pid)
     instances = make_instances(program, found, target)
@@ -71,7 +68,7 @@ def compile_program(
     checker.unsafe = unsafe
     checker.run()
     if dump:
-        dump("types", _types_text(checker))
+        dump.types(checker)
     spec = _generate(checker, config, source, target, pid, unsafe, dump)
     return Result(spec, [*config.warnings, *warnings, *checker.warnings], source, config)
 
@@ -152,7 +149,7 @@ def _generate(
     target: Any,
     pid: int,
     unsafe: bool,
-    dump: Callable[[str, str], None] | None,
+    dump: Dump | None,
 ) -> ObjectSpec:
     unit = Unit(config, checker.maps, unsafe=unsafe)
     lowered: list[tuple[Instance, str, Module]] = []
@@ -166,12 +163,10 @@ def _generate(
         lowered.append((instance, name, lowerer.module()))
     unit.set_strides()
     if dump:
-        _dump_stages(lowered, dump)
+        dump.modules([module for _, _, module in lowered])
     programs, links, scratch = _programs(lowered, config, source)
     if dump:
-        from cygnet.lang.trace.dump import insns_text
-
-        dump("insns", "\n".join(insns_text(program) for program in programs))
+        dump.instructions(programs)
     control = Control(CONTROL, RING if unit.uses_ring else "", DROP_WORDS, tuple(unit.drops))
     return ObjectSpec(
         programs=tuple(programs),
@@ -217,20 +212,3 @@ def _program_name(instance: Instance) -> str:
     """A name for the kernel's lists: letters, digits and underscores, and a number that makes it unique."""
     text = "".join(c if c.isascii() and c.isalnum() else "_" for c in instance.match.probe.rpartition(":")[2])
     return f"{text[:11] or 'probe'}_{instance.index}"
-
-
-def _dump_stages(lowered: list[tuple[Instance, str, Module]], dump: Callable[[str, str], None]) -> None:
-    from cygnet.ir.text import print_module
-
-    dump("ir", "\n".join(print_module(module) for _, _, module in lowered))
-
-
-def _types_text(checker: Checker) -> str:
-    from cygnet.lang.trace import types as T
-
-    lines = []
-    for info in checker.maps.values():
-        key = f"[{T.name(info.key)}]" if info.keyed else ""
-        value = f"{info.agg.kind}_t" if info.agg else T.name(info.value)
-        lines.append(f"{info.name}{key}: {value}")
-    return "\n".join(lines)

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from cygnet.lang.trace.check.checker import Checker
     from cygnet.lang.trace.lower.stmts import Lowerer
     from cygnet.lang.trace.types import Type
+    from cygnet.probes.model import Match
 
 _MODES = ("bpftrace", "perf", "raw", "build_id")
 _DEFAULT, _MOST = 127, 1024
@@ -151,12 +152,15 @@ class UAddr(Builtin):
         return g.b.add(here, g.const(found[0] - probed[0]))
 
 
-def _symbol(match: object, name: str, offset: int | None = None) -> tuple[int, int] | None:
-    """(virtual address, size) of a symbol, or of the probed file offset."""
-    from cygnet.probes.symbols import address_of, address_of_offset
+def _symbol(match: Match, name: str, offset: int | None = None) -> tuple[int, int] | None:
+    """(the file's own address, size) of a symbol, or of a file offset."""
+    from cygnet.probes.symbols import Symbols
 
-    path = match.targets[0]["path"]  # type: ignore[attr-defined]
-    return address_of(path, name) if offset is None else address_of_offset(path, offset)
+    symbols = Symbols(match.targets[0]["path"])
+    if offset is None:
+        return symbols.variable(name)
+    address = symbols.address_at(offset)
+    return None if address is None else (address, 0)
 
 
 ROWS: dict[str, Builtin] = {

@@ -105,8 +105,10 @@ class SystemResolver:
         if name == "ncpus":
             return len(target.online_cpus())
         if name == "possible_cpus":  # numbers may have gaps: one past the highest
-            return max(target.possible_cpus()) + 1
-        return target.tai_offset_ns() if name == "tai_offset_ns" else None
+            return int(max(target.possible_cpus())) + 1
+        if name == "tai_offset_ns":
+            return int(target.tai_offset_ns())
+        return None
 
     def may_goto(self) -> bool:
         return self._has_feature("may_goto")

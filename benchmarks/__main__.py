@@ -94,7 +94,7 @@ def main(words: Sequence[str] | None = None) -> int:
     if options.json:
         text = as_json(rows, machine)
         print(text) if quiet else Path(options.json).write_text(text + "\n")
-    return 0
+    return int(any("FAILED" in row.note for row in rows))
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ from typing import NamedTuple
 from benchmarks.programs import ENTER, ENTER_PATH, EXIT, PRINT_TWO
 from benchmarks.report import Row
 from benchmarks.running import Tracer, produce, run_times, statistics_on
-from benchmarks.sides import NOTIFY, Side
+from benchmarks.sides import NOTIFY, Failed, Side
 
 PART = "event cost"
 SHORT = "/nonexistent/" + "p" * 27  # 40 bytes
@@ -138,9 +138,15 @@ def measure(bench: Bench) -> Iterator[Row]:
     with statistics_on():
         floor = statistics.median(observe(bench, CASES[0], None).ns)
         for case in CASES:
-            seen = {side.name: observe(bench, case, side) for side in bench.sides}
-            seen["C"] = observe(bench, case, None)
-            yield row_of(case, seen, floor)
+            seen, failures = {}, []
+            for side in [*bench.sides, None]:
+                name = side.name if side else "C"
+                try:
+                    seen[name] = observe(bench, case, side)
+                except Failed as error:
+                    failures.append(f"{name} FAILED: {error}")
+            row = row_of(case, seen, floor)
+            yield row._replace(note="; ".join([*failures, *([row.note] if row.note else [])]))
 
 
 def row_of(case: Case, seen: Mapping[str, Seen], floor: float) -> Row:

@@ -14,7 +14,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from benchmarks.sides import NOTIFY, run
+from benchmarks.sides import NOTIFY, Failed, run
 
 BPF_ENABLE_STATS = 32  # enum bpf_cmd
 BPF_STATS_RUN_TIME = 0
@@ -38,7 +38,7 @@ class Tracer:
         while NOTIFY.encode() not in self.errors + self.stdout.read_bytes()[:4096]:
             if self.process.poll() is not None:
                 self._read(0.1)
-                raise RuntimeError(f"the tracer ended before it was attached: {self.errors.decode()[-500:]}")
+                raise Failed(f"ended before it was attached: {self.errors.decode().strip()[-300:]}")
             self._read(0.01)
 
     def _read(self, seconds: float) -> None:

@@ -21,6 +21,10 @@ class Unavailable(Exception):
     """A side or a tool that this machine has not got; the report says so."""
 
 
+class Failed(Exception):
+    """A side that could not do what it was asked; the report says so, and goes on."""
+
+
 class Side(NamedTuple):
     """A tracer: `command` before its options, and what it adds to the environment."""
 

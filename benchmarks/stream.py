@@ -12,7 +12,7 @@ from typing import NamedTuple
 from benchmarks.programs import PRINT_TWO
 from benchmarks.report import Row
 from benchmarks.running import Tracer, produce
-from benchmarks.sides import Side
+from benchmarks.sides import Failed, Side
 
 PART = "streaming"
 LOST = re.compile(r"^Lost (\d+) events", re.MULTILINE)
@@ -82,8 +82,15 @@ def account(side: str, trials: list[Trial]) -> str:
 
 
 def measure(sides: list[Side], producer: Path, folder: Path, seconds: float) -> Iterator[Row]:
-    found = {side.name: highest(side, producer, folder, seconds) for side in sides}
-    rates = {name: [rate] for name, (rate, _) in found.items()}
-    note = "; ".join(account(name, trials) for name, (_, trials) in found.items())
+    rates: dict[str, list[float]] = {}
+    notes = []
+    for side in sides:
+        try:
+            rate, trials = highest(side, producer, folder, seconds)
+        except Failed as error:
+            notes.append(f"{side.name} FAILED: {error}")
+            continue
+        rates[side.name] = [rate]
+        notes.append(account(side.name, trials))
     name = "printf of two integers, highest rate without a loss"
-    yield Row(PART, name, "events/s", rates, {"bpftrace": 5.0}, True, note)
+    yield Row(PART, name, "events/s", rates, {"bpftrace": 5.0}, True, "; ".join(notes))

@@ -6,8 +6,8 @@
 //   launch lines N GAP CMD...  once attached, N times: rest for GAP ms, make one getpgid call, wait for a
 //                              line on its standard output
 //
-// `attach` and `run` print: attached_ns exit_ns peak_kib wait_status (attached_ns is -1 when it never
-// said so). `lines` prints N times in nanoseconds, one a line; -1 for a line that did not come.
+// `attach` and `run` print: attached_ns exit_ns processor_us peak_kib wait_status (attached_ns is -1 when it
+// never said so). `lines` prints N times in nanoseconds, one a line; -1 for a line that did not come.
 #define _GNU_SOURCE
 #include <fcntl.h>
 #include <poll.h>
@@ -133,7 +133,9 @@ static int measure(char **argv, int interrupt)
 	if (attached)
 		when = now_ns() - began;
 	int status = finish(pid, interrupt && attached, &usage);
-	printf("%lld %lld %ld %d\n", when, now_ns() - began, usage.ru_maxrss, status);
+	long used = (usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) * 1000000L + usage.ru_utime.tv_usec +
+		    usage.ru_stime.tv_usec;
+	printf("%lld %lld %ld %ld %d\n", when, now_ns() - began, used, usage.ru_maxrss, status);
 	return 0;
 }
 

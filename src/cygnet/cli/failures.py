@@ -7,6 +7,10 @@ import sys
 
 from cygnet.errors import CygnetError
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import TextIO
+
 INTERNAL = 2
 ATTACH = 255  # the kernel refused what we made
 
@@ -28,11 +32,11 @@ def report(error: BaseException, *, running: bool = False, verbose: bool = False
     return status_of(error, running)
 
 
-def warn(warning: CygnetError) -> None:
-    """A warning of the compiler, on stderr."""
+def warn(warning: CygnetError, stream: TextIO) -> None:
+    """A warning of the compiler."""
     from cygnet.lang.trace.diagnostics import render
 
-    print(render(warning, color=colour(), severity="WARNING"), file=sys.stderr)
+    print(render(warning, color=colour(), severity="WARNING"), file=stream, flush=True)
 
 
 def status_of(error: CygnetError, running: bool) -> int:

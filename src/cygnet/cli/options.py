@@ -29,7 +29,7 @@ _LONG = {
 }  # fmt: skip
 _SHORT_VALUES = frozenset("efopcdBI")
 _SHORT = frozenset("lvhVqkb") | _SHORT_VALUES
-STAGES = ("all", "parse", "ast", "types", "ir", "codegen", "codegen-opt", "dis")
+STAGES = ("all", "parse", "ast", "types", "ir", "codegen", "codegen-opt", "dis", "libbpf", "verifier")
 MODES = ("codegen", "compiler-bench", "bench", "test", "format")
 
 

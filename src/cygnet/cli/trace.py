@@ -62,16 +62,9 @@ def _compile_and_run(request: Request, signals: Signals) -> int:
     from cygnet.source import Source
 
     options = request.options
-    options.env = {name: value for name, value in os.environ.items() if name.startswith(_PREFIXES)}
     source = Source(*_text(request))
     target = LiveTarget()
-    compiled = language.compile(source.text, source.name, options, target)
-    spec = compiled.spec
-    if compiled.warnings and options.warnings:
-        from cygnet.lang.trace.diagnostics import render
-
-        for warning in compiled.warnings:
-            print(render(warning, severity="WARNING"))
+    spec = compiled(source, options, target)
     _Progress.running = True
     try:
         from cygnet.loader.runtime import kernel_runtime
@@ -89,31 +82,16 @@ def _compile_and_run(request: Request, signals: Signals) -> int:
 
 
 def compiled(source: Source, options: Options, target: LiveTarget) -> ObjectSpec:
-    """Compile; warnings go to stderr, what -d asks for to stdout."""
-    from cygnet.lang.trace.compile import compile_program
-    from cygnet.lang.trace.instances import Params
+    """Compile. Warnings go to stdout, as the peer's do, unless that is to be JSON."""
+    from cygnet.lang import trace as language
 
     options.env = {name: value for name, value in os.environ.items() if name.startswith(_PREFIXES)}
-    dump = None
-    if options.debug:
-        from cygnet.cli.stages import dumper
-
-        dump = dumper(options.debug)
-    named = {name: value if isinstance(value, str) else "" for name, value in options.named.items()}
-    result = compile_program(
-        source,
-        target,
-        params=Params(options.params, named),
-        environment=options.env,
-        pid=options.pid,
-        unsafe=options.unsafe,
-        dump=dump,
-    )
+    result = language.compile(source.text, source.name, options, target)
     if result.warnings and options.warnings:
         from cygnet.cli.failures import warn
 
         for warning in result.warnings:
-            warn(warning)
+            warn(warning, sys.stderr if options.format == "json" else sys.stdout)
     return result.spec
 
 

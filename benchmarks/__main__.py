@@ -10,10 +10,10 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from benchmarks import cost, firstline, sides, startup, stream
+from benchmarks import compiler, cost, firstline, sides, startup, stream
 from benchmarks.report import Row, as_json, describe_machine, show
 
-PARTS = ("startup", "cost", "stream", "firstline")
+PARTS = ("startup", "cost", "stream", "firstline", "compiler")
 
 
 class Setup(NamedTuple):
@@ -58,6 +58,7 @@ MEASURES: dict[str, Callable[[Setup], Iterator[Row]]] = {
     "cost": run_cost,
     "stream": lambda s: stream.measure(s.tracers, s.tools["produce"], s.folder, 0.5 if s.quick else 1.0),
     "firstline": lambda s: firstline.measure(s.tools["launch"], s.tracers, 2 if s.quick else 5),
+    "compiler": lambda s: compiler.measure(s.tracers, 10 if s.quick else 40),
 }
 
 

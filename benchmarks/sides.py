@@ -35,6 +35,11 @@ class Side(NamedTuple):
     def ask(self, program: str, *options: str) -> list[str]:
         return [*self.command, *options, "-e", program]
 
+    def python(self) -> str:
+        """The interpreter that a console script is run by: its first line names it."""
+        with open(shutil.which(self.command[0]) or self.command[0]) as script:
+            return script.readline().removeprefix("#!").strip()
+
     def environ(self, **more: str) -> dict[str, str]:
         """The environment of a run: the user's, without what would change how Python starts."""
         kept = {k: v for k, v in os.environ.items() if not k.startswith(("PYTHON", "BPFTRACE_", "CYGNET_"))}

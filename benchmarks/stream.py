@@ -76,7 +76,9 @@ def account(side: str, trials: list[Trial]) -> str:
     losing = [t for t in trials if t.printed < t.produced]
     wrong = [t for t in losing if not t.accounted]
     if not losing:
-        return f"{side}: no loss, up to what the producer can do"
+        slow = trials[-1].reached < PRODUCER_CAN
+        why = f"a machine too busy to try more than {trials[-1].reached:,.0f}/s" if slow else "what the producer can do"
+        return f"{side}: no loss, up to {why}"
     text = f"{side}: losses counted exactly in {len(losing) - len(wrong)} of {len(losing)} losing trials"
     return text + "".join(f" (at {t.asked:,.0f}/s {t.produced} ≠ {t.printed} + {t.lost} lost)" for t in wrong[:1])
 

@@ -83,10 +83,25 @@ def _compile_and_run(request: Request, signals: Signals) -> int:
 
 def compiled(source: Source, options: Options, target: LiveTarget) -> ObjectSpec:
     """Compile. Warnings go to stdout, as the peer's do, unless that is to be JSON."""
-    from cygnet.lang import trace as language
+    from cygnet.lang.trace.compile import compile_program
+    from cygnet.lang.trace.instances import Params
 
-    options.env = {name: value for name, value in os.environ.items() if name.startswith(_PREFIXES)}
-    result = language.compile(source.text, source.name, options, target)
+    dump = None
+    if options.debug:
+        from cygnet.lang.trace.dump import Dump
+
+        dump = Dump(options.debug, sys.stdout.write)
+    named = {name: value if isinstance(value, str) else "" for name, value in options.named.items()}
+    environment = {name: value for name, value in os.environ.items() if name.startswith(_PREFIXES)}
+    result = compile_program(
+        source,
+        target,
+        params=Params(options.params, named),
+        environment=environment,
+        pid=options.pid,
+        unsafe=options.unsafe,
+        dump=dump,
+    )
     if result.warnings and options.warnings:
         from cygnet.cli.failures import warn
 

@@ -21,8 +21,18 @@ _POLL = 0.1  # seconds between looks at the control words, while something was l
 _REPORT = 1.0  # seconds between reports of lost events
 
 
+class NoRing:
+    """For a program that sends no events."""
+
+    def available(self) -> int:
+        return 0
+
+    def read_batch(self) -> None:
+        return None
+
+
 class Loop:
-    """Drives a State from a ring.
+    """Drives a State from a ring, if there is one.
 
     `ended` are descriptors that end the run when they become readable (a child's or a target's pidfd);
     `on_signal` runs the program of a self:signal probe, by signal number.
@@ -33,7 +43,7 @@ class Loop:
 
     def __init__(self, state: State, ring: Any, control: Words | None, signals: Signals) -> None:
         self.state = state
-        self.ring = ring
+        self.ring = ring if ring is not None else NoRing()
         self.words = control
         self.signals = signals
         self.ended: set[int] = set()
@@ -43,7 +53,9 @@ class Loop:
         self._lost = self._last_lost = 0
         self._last_report = 0.0
         self._epoll = epoll()
-        self._epoll.register(ring.fileno(), EPOLLIN)
+        if ring is not None:
+            if ring.fileno() >= 0:
+            self._epoll.register(ring.fileno(), EPOLLIN)
         self._epoll.register(signals.fd, EPOLLIN)
 
     def watch_end(self, pidfd: int) -> None:
@@ -173,3 +185,19 @@ class Loop:
 
     def close(self) -> None:
         self._epoll.close()
+
+
+class NoRing:
+    """Stands for the ring of a program that sends no events."""
+
+    def fileno(self) -> int:
+        return -1
+
+    def read_batch(self) -> None:
+        return None
+
+    def available(self) -> int:
+        return 0
+
+    def consume(self, end: int) -> None:
+        """Nothing to give back."""

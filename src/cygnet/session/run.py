@@ -10,7 +10,7 @@ import os
 
 from cygnet.errors import CygnetError, ProbeError, SystemCallError, UsageError
 from cygnet.session.control import Words
-from cygnet.session.loop import Loop
+from cygnet.session.loop import Loop, NoRing
 from cygnet.session.output import TYPES, Writer, encode
 from cygnet.session.signals import SIGINT, SIGUSR1, Signals, default
 from cygnet.session.state import State
@@ -148,10 +148,12 @@ class _Session:
     def _loop(self, state: State) -> Loop:
         assert self.runtime is not None
         control = self.spec.control
-        if control is None:
-            raise CygnetError("the object has no control map, so there is no ring to read")
-        self.words = Words(control, self.runtime.map(control.map))
-        loop = Loop(state, self.runtime.events(control.ring), self.words, self.signals)
+        ring = None
+        if control is not None and control.map:
+            self.words = Words(control, self.runtime.map(control.map))
+        if control is not None and control.ring:
+            ring = self.runtime.events(control.ring)
+        loop = Loop(state, ring, self.words, self.signals)
         if self.child is not None:
             loop.watch_end(self.child.pidfd)
         if self.pidfd >= 0:

@@ -43,7 +43,7 @@ class Loop:
 
     def __init__(self, state: State, ring: Any, control: Words | None, signals: Signals) -> None:
         self.state = state
-        self.ring = ring if ring is not None else NoRing()
+        self.ring: Any = ring if ring is not None else NoRing()
         self.words = control
         self.signals = signals
         self.ended: set[int] = set()

@@ -54,7 +54,6 @@ class Loop:
         self._last_report = 0.0
         self._epoll = epoll()
         if ring is not None:
-            if ring.fileno() >= 0:
             self._epoll.register(ring.fileno(), EPOLLIN)
         self._epoll.register(signals.fd, EPOLLIN)
 

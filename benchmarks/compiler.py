@@ -11,8 +11,8 @@ from benchmarks.sides import Failed, Side
 
 PART = "compiler"
 
-# Run by the interpreter of the installed package: prints microseconds of processor time. The garbage collector rests, as it
-# does in `cygnet trace`.
+# Run by the interpreter of the installed package: prints microseconds of processor time. The garbage
+# collector rests, as it does in `cygnet trace`.
 SCRIPT = """
 import gc, sys, time
 gc.disable()

@@ -184,19 +184,3 @@ class Loop:
 
     def close(self) -> None:
         self._epoll.close()
-
-
-class NoRing:
-    """Stands for the ring of a program that sends no events."""
-
-    def fileno(self) -> int:
-        return -1
-
-    def read_batch(self) -> None:
-        return None
-
-    def available(self) -> int:
-        return 0
-
-    def consume(self, end: int) -> None:
-        """Nothing to give back."""

@@ -71,4 +71,5 @@ def perf_map_path(pid: int) -> str:
                     break
     except OSError:
         return f"/tmp/perf-{pid}.map"
-    return f"/proc/{pid}/root/tmp/perf-{inner}.map"
+    its_root = f"/proc/{pid}/root"
+    return f"{its_root}/tmp/perf-{inner}.map"

@@ -10,7 +10,7 @@ import os
 
 from cygnet.errors import CygnetError, ProbeError, SystemCallError, UsageError
 from cygnet.session.control import Words
-from cygnet.session.loop import Loop, NoRing
+from cygnet.session.loop import Loop
 from cygnet.session.output import TYPES, Writer, encode
 from cygnet.session.signals import SIGINT, SIGUSR1, Signals, default
 from cygnet.session.state import State

@@ -133,12 +133,12 @@ class Activation:
 
     def read(self, pointer: Pointer, offset: int, size: int, signed: bool = False) -> int:
         data, at = pointer
-        assert 0 <= at + offset and at + offset + size <= len(data), "read outside of memory"
+        assert at + offset >= 0 and at + offset + size <= len(data), "read outside of memory"
         return int.from_bytes(data[at + offset : at + offset + size], "little", signed=signed)
 
     def write(self, pointer: Pointer, offset: int, size: int, number: int) -> None:
         data, at = pointer
-        assert 0 <= at + offset and at + offset + size <= len(data), "write outside of memory"
+        assert at + offset >= 0 and at + offset + size <= len(data), "write outside of memory"
         data[at + offset : at + offset + size] = (number & (1 << 8 * size) - 1).to_bytes(size, "little")
 
     def op_load(self, value: Value) -> int:

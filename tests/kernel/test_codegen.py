@@ -24,7 +24,9 @@ def words(data: bytes, count: int) -> list[int]:
 # -- memory operations -------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("sizes", [range(1, 41), (63, 64, 65, 100, 127, 200), (504, 512)], ids=["small", "mid", "large"])
+@pytest.mark.parametrize(
+    "sizes", [range(1, 41), (63, 64, 65, 100, 127, 200), (504, 512)], ids=["small", "mid", "large"]
+)
 def test_memcpy_and_memzero_touch_exactly_their_bytes(sizes: range) -> None:
     for size in sizes:
 

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 _IMM = 0xFFFFFFFF
 _OFF = 0xFFFF
 _X = op.X
+#: instructions that are worth repeating to save a jump
+_COPIED = 3
 
 
 class Stream:
@@ -225,21 +227,19 @@ def _join(stream: Stream, pieces: list[Piece]) -> None:
     resolve = _threads(pieces)
     kept = [at for at, piece in enumerate(pieces) if at == 0 or resolve[at] == at]
     following = dict(pairwise(kept))
-    long = sum(len(piece.words) + 3 for piece in pieces) > 0x7FFF
+    long = sum([len(piece.words) + 3 + _COPIED for piece in pieces]) > 0x7FFF
     words = stream.words
     starts: dict[int, int] = {}
     jumps: list[tuple[int, int]] = []
     for at in kept:
         piece = pieces[at]
-        base = starts[at] = len(words)
-        words += piece.words
-        stream.lines += [(base + slot, span) for slot, span in piece.lines]
-        for slot, extra in piece.refs:
-            if extra.__class__ is str:
-                stream.calls.append((base + slot, extra))
-            else:
-                stream.relocs.append((base + slot, extra))
+        starts[at] = len(words)
+        _append(stream, piece)
         term = piece.block.term
+        copied = _worth_copying(piece, pieces, resolve, following.get(at, -1))
+        if copied is not None:
+            _append(stream, copied)
+            term = copied.block.term
         if term is not None:
             if term[6] is not None:
                 stream.lines.append((len(words), term[6]))
@@ -250,6 +250,32 @@ def _join(stream: Stream, pieces: list[Piece]) -> None:
             words[slot] |= (distance & _IMM) << 32
         else:
             words[slot] |= (distance & _OFF) << 16
+
+
+def _append(stream: Stream, piece: Piece) -> None:
+    base = len(stream.words)
+    stream.words += piece.words
+    stream.lines += [(base + slot, span) for slot, span in piece.lines]
+    for slot, extra in piece.refs:
+        if extra.__class__ is str:
+            stream.calls.append((base + slot, extra))
+        else:
+            stream.relocs.append((base + slot, extra))
+
+
+def _worth_copying(piece: Piece, pieces: list[Piece], resolve: list[int], following: int) -> Piece | None:
+    """The block that `piece` jumps to, when repeating it is better than the jump: a short way out of the
+    program, or the test at the head of a loop, which then ends in one conditional jump."""
+    term = piece.block.term
+    if term is None or term[0]:
+        return None
+    at = resolve[term[4]]
+    target = pieces[at]
+    if at == following or len(target.words) > _COPIED or target.refs:
+        return None
+    end = target.block.term
+    tests = end is not None and end[0] not in (0, op.MAY_GOTO)
+    return target if end is None or (tests and at <= piece.block.index) else None
 
 
 def _threads(pieces: list[Piece]) -> list[int]:

@@ -61,6 +61,8 @@ class Compiler:
 
     def run(self) -> emit.Stream:
         main = self.module.functions[0]
+        for function in self.module.functions:
+            function.preemptible = main.preemptible
         self._compile(main, ())
         stream = emit.Stream()
         for function in self.module.functions:

@@ -8,20 +8,23 @@ program returns 0 and one event is counted as lost. A level::
     u64 busy    u64 number    scratch bytes
 
 The claimed level's number is written to the level and read back, so that to the verifier it is just a
-number below LEVELS: otherwise it would walk the rest of the program once for each level.
+small number: otherwise it would walk the rest of the program once for each level.
 """
 
 from __future__ import annotations
 
+from cygnet.errors import CygnetError
 from cygnet.ir.core import I64, NONE, Block, Function, Value
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-#: runs of one program that may be under way on one CPU at the same time
+#: runs of one program that may be under way on one CPU at the same time, if that much memory is to be had
 LEVELS = 4
 HEADER_BYTES = 16
+#: the largest value of a per-CPU map (PCPU_MIN_UNIT_SIZE, include/linux/percpu.h)
+_VALUE_BYTES = 32768
 
 
 class _Writer:
@@ -71,21 +74,29 @@ def enter_scratch(
     writer.place(found)
     taken, base = size, value
     if function.preemptible:
-        taken = LEVELS * (HEADER_BYTES + size)
-        base = _claim(writer, value, start, HEADER_BYTES + size, fail, lost)
+        stride = HEADER_BYTES + size
+        levels = max(1, min(LEVELS, (_VALUE_BYTES - start) // stride))
+        taken = levels * stride
+        base = _claim(writer, value, start, stride, levels, fail, lost)
         _release(function, base, start)
         start += HEADER_BYTES
+    if start + size > _VALUE_BYTES:
+        raise CygnetError(
+            f"{function.name}: {taken} bytes of scratch memory are needed; a program may have {_VALUE_BYTES}"
+        )
     writer.end("jump", (), entry)
     function.blocks = [*writer.blocks, fail, *function.blocks]
     return taken, base, start, slot
 
 
-def _claim(writer: _Writer, value: Value, start: int, stride: int, fail: Block, lost: tuple[str, int] | None) -> Value:
+def _claim(
+    writer: _Writer, value: Value, start: int, stride: int, levels: int, fail: Block, lost: tuple[str, int] | None
+) -> Value:
     """Claim a level; a pointer from which its busy word is `start` bytes away."""
     common = Block("scratch_level")
     number = Value("param", (), 0, I64, None)
     common.params = [number]
-    for level in range(LEVELS):
+    for level in range(levels):
         at = start + level * stride
         old = writer.make("atomic", (value, writer.const(1)), ("xchg", 8, at, True))
         claimed, busy = Block(f"claimed{level}"), Block(f"busy{level}")
@@ -100,7 +111,7 @@ def _claim(writer: _Writer, value: Value, start: int, stride: int, fail: Block, 
     writer.end("jump", (), fail)
     writer.place(common)
     sure = Block("scratch_sure")
-    writer.end("br", (number, writer.const(LEVELS - 1)), ("ule", sure, fail))
+    writer.end("br", (number, writer.const(levels - 1)), ("ule", sure, fail))
     writer.place(sure)
     offset = writer.make("mul", (number, writer.const(stride)))
     return writer.make("add", (value, offset), None, "map_value")

@@ -326,6 +326,10 @@ def thread_constants(function: Function) -> bool:
 ANYWHERE = frozenset(("const", "map", "map_value", "func", "reloc"))
 
 
+#: how often `simplify` threads: in a loop that does nothing it would find another jump each time
+_THREADS = 8
+
+
 def _is_test(block: Block) -> bool:
     term = block.term
     return (
@@ -360,12 +364,16 @@ def _use_counts(function: Function) -> dict[Value, int]:
 
 def simplify(function: Function) -> None:
     """All rules until none applies; blocks are arranged (reverse postorder, `preds` right) afterwards."""
+    threads = _THREADS
     while True:
         arrange(function)
-        new = drop_params(function)
-        replace_uses(function, new)
+        replace_uses(function, drop_params(function))
         replace_uses(function, rewrite_values(function))
-        if not (decide_branches(function) | thread_constants(function)):
+        changed = decide_branches(function)
+        if threads and thread_constants(function):
+            threads -= 1
+            changed = True
+        if not changed:
             break
     if any(block.params for block in function.blocks):
         drop_dead(function)

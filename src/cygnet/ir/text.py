@@ -31,9 +31,24 @@ _FIELDS: dict[str, tuple[str, ...]] = {
     "atomic": ("op", "size", "offset", "fetch"),
     "memzero": ("size", "offset"),
     **dict.fromkeys(
-        ("map", "func", "call", "kfunc", "callsub", "param", "zext", "sext", "bswap", "cmp", "memcpy", "memeq", "reloc"),
+        (
+            "map",
+            "func",
+            "call",
+            "kfunc",
+            "callsub",
+            "param",
+            "zext",
+            "sext",
+            "bswap",
+            "cmp",
+            "memcpy",
+            "memeq",
+            "reloc",
+        ),
         ("",),
     ),
+    "reloc": ("",),
 }
 
 
@@ -237,9 +252,7 @@ def _parts(text: str, names: tuple[str, ...]) -> Any:
         return _evaluate(text[1:])
     starts = [text.index(f"{name}=") for name in names]
     ends = [*starts[1:], len(text)]
-    return tuple(
-        [_evaluate(text[start + len(name) + 1 : end]) for name, start, end in zip(names, starts, ends)]
-    )
+    return tuple([_evaluate(text[start + len(name) + 1 : end]) for name, start, end in zip(names, starts, ends)])
 
 
 def _evaluate(text: str) -> Any:

@@ -74,8 +74,8 @@ def _string(data: bytes, at: int) -> str:
 def find_library(name: str) -> str | None:
     """The path of a shared library: ``libc``, ``c``, ``libc.so`` and ``libc.so.6`` all mean the C library.
 
-    Those of this machine's own kind come first; None when there is none. The path is the cache's, links not followed: probes
-    are shown by it. Raises ElfError on a damaged ld.so.cache.
+    Those of this machine's own kind come first; None when there is none. The path is the cache's, links not followed:
+    probes are shown by it. Raises ElfError on a damaged ld.so.cache.
     """
     stems = {name, f"lib{name}", f"{name}.so", f"lib{name}.so"}
     found = cached_libraries(stems, _library_cache()) if name else []

@@ -11,7 +11,6 @@ from pathlib import Path
 import pytest
 
 from cygnet.elf import Elf
-from cygnet.elf.demangle import demangle
 from cygnet.session.symbols import user as user_module
 from cygnet.session.symbols.maps import ProcessMaps
 from cygnet.session.symbols.perfmap import PerfMap, perf_map_path
@@ -175,23 +174,3 @@ def test_mappings() -> None:
     assert maps.find(0x452000) is None and maps.find(0x651000) is None and maps.find(0) is None
     anonymous = maps.find(0xE03000)
     assert anonymous is not None and (anonymous.path, anonymous.inode) == ("", 0)
-
-
-@pytest.mark.parametrize(
-    ("name", "text"),
-    [
-        ("main", "main"),
-        ("_start", "_start"),
-        ("_ZN4pond4Swan5glideEi", "pond::Swan::glide(int)"),
-        ("_ZNSt6vectorIiSaIiEE9push_backERKi", "std::vector<int, std::allocator<int> >::push_back(int const&)"),
-        ("_Zbroken", "_Zbroken"),
-        ("_ZN4core3fmt5Write9write_fmt17h0123456789abcdefE", "core::fmt::Write::write_fmt"),
-        (
-            "_ZN50_$LT$T$u20$as$u20$core..convert..Into$LT$U$GT$$GT$4into17h0123456789abcdefE",
-            "<T as core::convert::Into<U>>::into",
-        ),
-        ("_RNvC6_123foo3bar", "_RNvC6_123foo3bar"),
-    ],
-)
-def test_demangling(name: str, text: str) -> None:
-    assert demangle(name) == text

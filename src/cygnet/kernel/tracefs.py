@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from typing import NamedTuple
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -13,7 +12,7 @@ PLACES = ("/sys/kernel/tracing", "/sys/kernel/debug/tracing")
 MOUNT_COMMAND = "mount -t tracefs tracefs /sys/kernel/tracing"
 
 
-class TracepointField(NamedTuple):
+class TracepointField:
     """A field of a tracepoint's record. Offset and size in bytes.
 
     `data_loc`: the field is a u32 that says where in the record the data lies (offset in its low half,
@@ -22,23 +21,43 @@ class TracepointField(NamedTuple):
     `common` fields begin every record.
     """
 
-    name: str
-    type: str
-    offset: int
-    size: int
-    signed: bool
-    data_loc: bool = False
-    length: int = 0
-    rel_loc: bool = False
-    common: bool = False
+    __slots__ = ("common", "data_loc", "length", "name", "offset", "rel_loc", "signed", "size", "type")
+
+    def __init__(
+        self,
+        name: str,
+        type: str,
+        offset: int,
+        size: int,
+        signed: bool,
+        data_loc: bool = False,
+        length: int = 0,
+        rel_loc: bool = False,
+        common: bool = False,
+    ) -> None:
+        self.name = name
+        self.type = type
+        self.offset = offset
+        self.size = size
+        self.signed = signed
+        self.data_loc = data_loc
+        self.length = length
+        self.rel_loc = rel_loc
+        self.common = common
+
+    def __repr__(self) -> str:
+        return f"<TracepointField {self.type} {self.name} at {self.offset}, {self.size} bytes>"
 
 
-class TracepointFormat(NamedTuple):
+class TracepointFormat:
     """A tracepoint's id, for perf_event_open(2), and its fields in the order of the record."""
 
-    id: int
-    fields: tuple[TracepointField, ...]
-    print_fmt: str
+    __slots__ = ("fields", "id", "print_fmt")
+
+    def __init__(self, id: int, fields: tuple[TracepointField, ...], print_fmt: str) -> None:
+        self.id = id
+        self.fields = fields
+        self.print_fmt = print_fmt
 
 
 _found: list[str] = []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from pathlib import Path
 
 import pytest
 from tests.unit.btf.samples import sample
@@ -135,3 +136,18 @@ def test_split_btf_goes_on_where_its_base_ends() -> None:
     assert [t.kind for t in module.find_all("point")] == [k.STRUCT, k.TYPEDEF]
     assert module.find_enumerator("GREEN") is not None
     assert len(list(module.types())) == 3 and list(module.functions()) == []
+
+
+def test_files_that_cannot_be_mapped_are_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Before Linux 6.16, BTF in sysfs could not be mapped."""
+    path = tmp_path / "btf"
+    path.write_bytes(sample().to_bytes())
+    assert named(Btf.load(str(path)), "node", k.STRUCT).size == 64
+
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError(19, "No such device")
+
+    monkeypatch.setattr("mmap.mmap", refuse)
+    assert named(Btf.load(str(path)), "node", k.STRUCT).size == 64
+    with pytest.raises(FileNotFoundError):
+        Btf.module("no_such_module", Btf(sample().to_bytes()))

@@ -297,6 +297,13 @@ def test_uprobe_errors(counter: Counter, kind: str, change: dict[str, object], w
         links.attach(kind, program.fd, target)
 
 
+def test_uprobe_past_the_end_of_the_file(counter: Counter) -> None:
+    path, _ = libc_function("getppid")
+    program = counter.program(bpf.BPF_PROG_TYPE_KPROBE)
+    with pytest.raises(ProbeError, match="the file has no such place"):
+        links.attach("uprobe", program.fd, {"path": path, "offset": 1 << 40, "pid": os.getpid()})
+
+
 def test_kprobe(counter: Counter) -> None:
     program = counter.program(bpf.BPF_PROG_TYPE_KPROBE)
     with links.attach("kprobe", program.fd, {"function": "do_unlinkat"}):

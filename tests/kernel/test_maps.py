@@ -140,6 +140,10 @@ def test_full_map() -> None:
         m.update(key(2), bytes(8))
         with pytest.raises(MapFull, match="2 entries"):
             m.update(key(3), bytes(8))
+    with KernelMap.create(bpf.BPF_MAP_TYPE_LPM_TRIE, 8, 8, 1, bpf.BPF_F_NO_PREALLOC) as m:
+        m.update(struct.pack("=I4B", 8, 10, 0, 0, 0), bytes(8))
+        with pytest.raises(MapFull):
+            m.update(struct.pack("=I4B", 8, 11, 0, 0, 0), bytes(8))
     with KernelMap.create(bpf.BPF_MAP_TYPE_ARRAY, 4, 8, 2) as m, pytest.raises(MapFull):
         m.update(key(2), bytes(8))
 

@@ -329,7 +329,7 @@ def map_failure(errno: int, what: str, store: KernelMap) -> CygnetError:
         return errors.KeyMissing(f"cannot {what}: no such key")
     if errno == _errno.EEXIST:
         return errors.KeyExists(f"cannot {what}: the key exists")
-    if errno == _errno.E2BIG:
+    if errno in (_errno.E2BIG, _errno.ENOSPC):
         return errors.MapFull(f"cannot {what}: it is full ({store.max_entries} entries)")
     return sys.failure(errno, what, "bpf")
 

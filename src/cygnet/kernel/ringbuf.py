@@ -131,9 +131,10 @@ class RingBuffer:
         """
         count = available // stride
         at = position & self._mask
-        words = self._words[at >> 2 : at + count * stride >> 2 : stride >> 2]
-        if count > 1 and words.tobytes() != header.to_bytes(4, _ORDER) * count:
-            alike = next(i for i, word in enumerate(words.tolist()) if word != header)
+        # One reading decides: a writer may finish its record between two of them.
+        seen = self._words[at >> 2 : at + count * stride >> 2 : stride >> 2].tobytes()
+        if count > 1 and seen != header.to_bytes(4, _ORDER) * count:
+            alike = next(i for i, word in enumerate(memoryview(seen).cast("I")) if word != header)
             if alike == 1:
                 return self._mixed(position, available)
             count = alike

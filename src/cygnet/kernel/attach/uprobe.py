@@ -5,11 +5,13 @@ With a pid the program runs in that process only; without, in all, those started
 
 from __future__ import annotations
 
+import errno as _errno
 import os
 
 from cygnet.errors import ProbeError
 from cygnet.kernel import perf
 from cygnet.kernel.links import Attachment, link_perf_event
+from cygnet.kernel.sys import ENOTSUPP
 from cygnet.uapi import perf as uapi
 
 TYPE_CHECKING = False
@@ -25,7 +27,7 @@ def attach(prog_fd: int, target: dict[str, Any]) -> Attachment:
     try:
         event_fd = perf.open_event(attr, pid, 0 if pid == -1 else -1, what)
     except OSError as error:
-        raise _explained(path, what) or error from error
+        raise _explained(path, what, error.errno or 0) or error from error
     return Attachment([link_perf_event(prog_fd, event_fd, target.get("cookie", 0))])
 
 
@@ -36,10 +38,14 @@ def uprobe_attr(path: str, offset: int, ret: bool, ref_ctr_offset: int = 0) -> b
     return perf.event_attr(source, config, config1=perf.text_address(path), config2=offset)
 
 
-def _explained(path: str, what: str) -> ProbeError | None:
-    """What is wrong with the file, when that is why."""
+def _explained(path: str, what: str, errno: int) -> ProbeError | None:
+    """What is wrong with the file or with the place in it, when that is why."""
     if not os.path.exists(path):
         return ProbeError(f"cannot {what}: there is no such file")
     if not os.path.isfile(path):
         return ProbeError(f"cannot {what}: it is not a regular file")
+    if errno == _errno.EINVAL:
+        return ProbeError(f"cannot {what}: the file has no such place")
+    if errno in (ENOTSUPP, _errno.EILSEQ, _errno.EOPNOTSUPP):
+        return ProbeError(f"cannot {what}: the kernel allows no probe on that instruction")
     return None

@@ -209,6 +209,8 @@ class AddressIndex:
         from array import array
 
         self._tables = list(elf.tables())
+        if len(self._tables) == 2 and self._tables[0].count >= self._tables[1].count:
+            self._tables.pop()  # a whole .symtab has all that .dynsym has
         keys: list[int] = []  # address, size and row in one number: sorts fast, and takes a third of a tuple's room
         for number, table in enumerate(self._tables):
             first = number << _TABLE_SHIFT

@@ -7,6 +7,7 @@ until the end; detach; run the end programs; print the maps.
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 
 from cygnet.errors import CygnetError, ProbeError, SystemCallError, UsageError
 from cygnet.session.control import Words
@@ -264,7 +265,8 @@ class _Session:
         if self.words is not None:
             self.words.close()
         if self.runtime is not None:
-            self.runtime.close()
+            with suppress(BufferError):  # an error on its way out still holds a view of the ring
+                self.runtime.close()
         if self.child is not None:
             self.child.close()
         if self.pidfd >= 0:

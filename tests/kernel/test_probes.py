@@ -17,7 +17,7 @@ from cygnet.kernel.target import LiveTarget
 from cygnet.loader.runtime import kernel_runtime
 from cygnet.probes import point
 from cygnet.probes.listing import list_probes
-from cygnet.probes.model import Match, Options
+from cygnet.probes.model import Match, Options, Part
 from cygnet.spec.objects import MapSpec, ObjectSpec, ProgramSpec
 from cygnet.spec.relocs import Reloc
 from cygnet.uapi import bpf
@@ -130,6 +130,42 @@ def test_what_cannot_be_found(binary: Path, tmp_path: Path) -> None:
         expand("uprobe:main", pid=1 << 22)
     with pytest.raises(ProbeError, match="is not in a loaded part"):
         expand(f"uprobe:{binary}:0x7fffffff")
+
+
+CPP = """
+namespace ns {
+int __attribute__((noinline)) f(int x) { __asm__ volatile(""); return x; }
+int __attribute__((noinline)) f(char const *) { __asm__ volatile(""); return 1; }
+template <class T> int __attribute__((noinline)) make(T x) { __asm__ volatile(""); return sizeof x; }
+struct Thing { int __attribute__((noinline)) operator()(int x) const { __asm__ volatile(""); return x; } };
+}
+int main() { ns::f(1); ns::f("x"); ns::f("y"); ns::make(3L); return ns::Thing()(0); }
+"""
+
+
+def test_cpp_names(tmp_path: Path) -> None:
+    compiler = next(filter(None, map(shutil.which, ("c++", "clang++", "g++"))), None)
+    if compiler is None:
+        raise NotSupported("compiling a C++ program", "c++ or clang++")
+    (tmp_path / "x.cc").write_text(CPP)
+    subprocess.run([compiler, "-O1", "-o", "x", "x.cc"], cwd=tmp_path, check=True)
+    binary = tmp_path / "x"
+
+    def names(text: str) -> list[str]:
+        part = [Part("uprobe"), Part(str(binary)), Part("cpp"), Part(text, quoted=True)]
+        return [match.func for match in point.expand(point.parse_parts(part, None), LiveTarget())]
+
+    assert names("ns::f") == ["ns::f(char const*)", "ns::f(int)"]
+    assert names("ns::f(int)") == ["ns::f(int)"]
+    assert names("ns::make*") == ["int ns::make<long>(long)"]
+    assert names("ns::Thing::operator()") == ["ns::Thing::operator()(int) const"]
+    assert names("*::f") == names("ns::f") and len(names("ns::*")) == 4
+    with pytest.raises(ProbeError, match=r"no C\+\+ function of .* matches ns::g"):
+        names("ns::g")
+    part = [Part("u"), Part(str(binary)), Part("cpp"), Part("ns::f(char const*)", quoted=True)]
+    (match,) = point.expand(point.parse_parts(part, None), LiveTarget())
+    assert match.probe == f'uprobe:{binary}:cpp:"ns::f(char const*)"'
+    assert fired(match, [binary]) == 2
 
 
 # ── the kernel's own ─────────────────────────────────────────────────────────────────────────────────────

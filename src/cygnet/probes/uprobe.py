@@ -66,9 +66,10 @@ def _line(row: Provider, parts: list[Part], span: Span | None) -> Parsed:
 
 def expand(parsed: Parsed, target: Target, options: Options) -> list[Match]:
     """One match a function and binary. A name with several addresses is attached to all of them."""
-    if parsed.mode:
-        what = "demangled C++ names" if parsed.mode == "cpp" else "source lines"
-        raise NotCompiledYet(f"{parsed.text}: {parsed.provider.name} on {what} cannot be compiled yet", parsed.span)
+    if parsed.mode == "line":
+        raise NotCompiledYet(
+            f"{parsed.text}: {parsed.provider.name} on source lines cannot be compiled yet", parsed.span
+        )
     paths = _paths(parsed, options)
     found: list[Match] = []
     trouble: ProbeError | None = None
@@ -99,7 +100,7 @@ def _in_binary(parsed: Parsed, path: str, options: Options) -> list[Match]:
     if parsed.address >= 0:
         offset = _file_offset(symbols, parsed.address, f"0x{parsed.address:x}", path, parsed.span)
         return [_match(parsed, path, f"0x{parsed.address:x}", (offset,), options)]
-    if "*" in parsed.name:
+    if parsed.mode == "cpp" or "*" in parsed.name:
         return _wild(parsed, path, symbols, options)
     places = symbols.find(parsed.name)
     if not places:
@@ -113,16 +114,28 @@ def _in_binary(parsed: Parsed, path: str, options: Options) -> list[Match]:
 
 def _wild(parsed: Parsed, path: str, symbols: Symbols, options: Options) -> list[Match]:
     matches = []
-    for name, addresses in symbols.places(parsed.name).items():
+    for name, addresses in _named(parsed, symbols).items():
         offsets = [offset for offset in map(symbols.file_offset, addresses) if offset is not None]
         if offsets:
-            matches.append(_match(parsed, path, name, tuple(sorted(set(offsets))), options))
+            shown = f'cpp:"{name}"' if parsed.mode else name
+            matches.append(_match(parsed, path, shown, tuple(sorted(set(offsets))), options, name))
     if not matches:
-        raise ProbeError(f"no function of {path} matches {parsed.name}", parsed.span)
+        kind = "C++ function" if parsed.mode else "function"
+        raise ProbeError(f"no {kind} of {path} matches {parsed.name}", parsed.span)
     return matches
 
 
-def _match(parsed: Parsed, path: str, function: str, offsets: tuple[int, ...], options: Options) -> Match:
+def _named(parsed: Parsed, symbols: Symbols) -> dict[str, list[int]]:
+    if parsed.mode:
+        from cygnet.probes.cppnames import demangled
+
+        return demangled(symbols, parsed.name)
+    return symbols.places(parsed.name)
+
+
+def _match(
+    parsed: Parsed, path: str, function: str, offsets: tuple[int, ...], options: Options, func: str = ""
+) -> Match:
     row = parsed.provider
     ret = row.name == "uretprobe"
     pid = options.pid if options.pid > 0 else -1
@@ -130,7 +143,7 @@ def _match(parsed: Parsed, path: str, function: str, offsets: tuple[int, ...], o
         [{"path": path, "offset": offset, "ret": ret, "pid": pid, "ref_ctr_offset": 0} for offset in offsets]
     )
     return Match(parsed, f"{row.name}:{path}:{function}", BPF_PROG_TYPE_KPROBE, "uprobe", targets, context="regs",
-                 space="user", func=function, preemptible=True, per_cpu_exact=False)  # fmt: skip
+                 space="user", func=func or function, preemptible=True, per_cpu_exact=False)  # fmt: skip
 
 
 def _open(path: str, span: Span | None) -> Symbols:

@@ -116,7 +116,7 @@ def test_timers_and_counters() -> None:
 @pytest.mark.parametrize(
     "text",
     ["kprobe:f", "kretprobe:f", "fentry:f", "fexit:f", "hardware:cycles", "watchpoint:0x10:8:r", "usdt:/bin/x:p",
-     "iter:task", "test:x", "bench:x", "uprobe:/bin/sh:cpp:f", "uprobe:/bin/sh@x.c:1"],
+     "iter:task", "test:x", "bench:x", "uprobe:/bin/sh@x.c:1"],
 )  # fmt: skip
 @pytest.mark.parametrize("missing", ["error", "ignore"])
 def test_not_compiled_yet(text: str, missing: str) -> None:

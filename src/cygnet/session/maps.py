@@ -8,7 +8,6 @@ list of bucket counts (hist, lhist).
 from __future__ import annotations
 
 from struct import unpack
-from typing import NamedTuple
 
 from cygnet.session.values import decoder
 
@@ -30,10 +29,15 @@ _U64 = (1 << 64) - 1
 _SCALAR_KEY = bytes(4)
 
 
-class Stats(NamedTuple):
-    times: int
-    average: int
-    total: int
+class Stats:
+    """What stats() shows: how many values, their average and their sum."""
+
+    __slots__ = ("average", "times", "total")
+
+    def __init__(self, times: int, average: int, total: int) -> None:
+        self.times = times
+        self.average = average
+        self.total = total
 
 
 class Reader:

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import os
 
-from cygnet.session.maptext import MapText
-
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from cygnet.session.json import MapJson
     from cygnet.session.maps import Reader
+    from cygnet.session.maptext import MapText
     from cygnet.session.text import Context
     from cygnet.spec.actions import Action
 
@@ -116,6 +115,8 @@ class TextOutput:
     def _map(self, reader: Reader) -> MapText:
         name = reader.view.name
         if name not in self._maps:
+            from cygnet.session.maptext import MapText
+
             self._maps[name] = MapText(reader, self.context)
         return self._maps[name]
 

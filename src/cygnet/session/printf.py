@@ -12,7 +12,6 @@ the template repeated n times.
 from __future__ import annotations
 
 from struct import Struct
-from typing import NamedTuple
 
 from cygnet.session.text import escape, texter
 from cygnet.session.values import CODES, buffer_of, decoder, scalar_code
@@ -32,14 +31,17 @@ if TYPE_CHECKING:
 _INTEGERS = frozenset("diuoxX")
 
 
-class Column(NamedTuple):
+class Column:
     """How one argument is read (`code`, a struct code at `offset`), shown (`piece`) and fixed."""
 
-    offset: int
-    size: int
-    code: str
-    piece: bytes
-    fix: Fix | None
+    __slots__ = ("code", "fix", "offset", "piece", "size")
+
+    def __init__(self, offset: int, size: int, code: str, piece: bytes, fix: Fix | None) -> None:
+        self.offset = offset
+        self.size = size
+        self.code = code
+        self.piece = piece
+        self.fix = fix
 
 
 class Format:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from cygnet.session.actions import HANDLERS, format_of
 from cygnet.session.batch import HEADER, Formats
-from cygnet.session.maps import Reader
 from cygnet.session.text import Context
 
 TYPE_CHECKING = False
@@ -12,6 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
+    from cygnet.session.maps import Reader
     from cygnet.session.options import Options
     from cygnet.session.output import JsonOutput, TextOutput
     from cygnet.spec.objects import ObjectSpec
@@ -49,6 +49,8 @@ class State:
     def reader(self, name: str) -> Reader:
         found = self._readers.get(name)
         if found is None:
+            from cygnet.session.maps import Reader
+
             found = Reader(self._views[name], self.stores, self._sizes, self.context.trailer)
             self._readers[name] = found
         return found

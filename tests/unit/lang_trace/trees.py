@@ -110,7 +110,6 @@ def extend(exprs):
         if_chains(ast.IfExpr, exprs, valued, need_else=True),
         node(ast.BlockExpr, valued),
         node(ast.Comptime, exprs),
-        kinds.filter(lambda kind: kind.of is not None),
     )
 
 

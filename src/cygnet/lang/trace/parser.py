@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+
 from cygnet.errors import TraceSyntaxError
 from cygnet.lang.trace.ast import (
     Block,
@@ -24,6 +26,7 @@ from cygnet.lang.trace.ast import (
 )
 from cygnet.lang.trace.lexer import LETTERS, WORD
 from cygnet.lang.trace.parser_attach import attach_points, skip_blank
+from cygnet.lang.trace.parser_base import MAX_HEIGHT, height
 from cygnet.lang.trace.parser_stmt import StmtParser
 from cygnet.source import Source, Span
 
@@ -32,10 +35,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import TypeVar
 
-    T = TypeVar("T")
+    T = TypeVar("T", Program, Expr)
     U = TypeVar("U", Config, Import)
 
-MAX_CHARACTERS = 4 << 20  # a script of this size takes some ten seconds; the largest published one has 20,000
+MAX_CHARACTERS = 1 << 20  # a script of this size takes two seconds; a long published one has 20,000
+_MANY_CHARACTERS = 100_000
 _C_WORDS = frozenset(("struct", "union", "enum", "typedef"))
 _CONFIG_VALUES = frozenset(("IDENT", "INT", "STR", "true", "false"))
 
@@ -65,14 +69,22 @@ class Parser(StmtParser):
 
     def guarded(self, work: Callable[[], T]) -> T:
         """Run `work`; raise all that was noted, or a last error that nothing caught, as one SourceErrors."""
+        many = len(self.text) > _MANY_CHARACTERS and gc.isenabled()
+        if many:
+            gc.disable()  # it would look at the growing tree again and again: half of the time
         try:
             self._refuse_oddities()
             result = work()
+            if self.steep and not self.errors and height(result) > MAX_HEIGHT:
+                self.errors.append(TraceSyntaxError("nested too deep", result.span))
         except TraceSyntaxError as error:
             self.errors.append(error)
         except RecursionError:
             # MAX_DEPTH is meant to come first; a caller that is deep in calls itself may make this possible.
             self.errors.append(TraceSyntaxError("nested too deep", self.span(self.at)))
+        finally:
+            if many:
+                gc.enable()
         if self.errors:
             self.give_up()
         return result

@@ -59,7 +59,7 @@ def attach_points(source: Source, i: int) -> tuple[tuple[AttachPoint, ...], int]
 class _Reader:
     """Reads one attach point."""
 
-    __slots__ = ("begin", "i", "parts", "path_from", "pieces", "quoted", "source", "start", "text")
+    __slots__ = ("begin", "i", "parts", "path_from", "pieces", "quoted", "run", "source", "start", "text")
 
     def __init__(self, source: Source, i: int) -> None:
         self.source = source
@@ -68,6 +68,7 @@ class _Reader:
         self.parts: list[AttachPart] = []
         self.pieces: list[str | int] = []
         self.quoted = False
+        self.run = (0, False)  # up to where slashes were looked at, and whether they belong to a name
         self.path_from = 99  # from which part on a slash is an ordinary character
 
     def read(self) -> tuple[AttachPoint, int]:
@@ -75,7 +76,13 @@ class _Reader:
         size = len(text)
         while self.i < size:
             char = text[self.i]
-            if char == '"':
+            if char in WORD:
+                end = self.i + 1
+                while end < size and text[end] in WORD:
+                    end += 1
+                self.pieces.append(text[self.i : end])
+                self.i = end
+            elif char == '"':
                 self._quoted()
             elif char == ":":
                 self._end_part()
@@ -113,6 +120,7 @@ class _Reader:
             self.path_from = _PATH_FROM.get(self.parts[0].text.lower(), 99)
         self.pieces = []
         self.quoted = False
+        self.run = (0, False)
 
     def _parameter(self) -> None:
         end = self.i + 1
@@ -158,18 +166,21 @@ class _Reader:
             return False
         if len(self.parts) == self.path_from and not self.pieces:
             return True  # the first character of a binary's path
+        if self.i >= self.run[0]:
+            self.run = self._look_at_run()
+        return self.run[1]
+
+    def _look_at_run(self) -> tuple[int, bool]:
         text = self.text
         end = self.i
-        while end < len(text) and text[end] not in _ENDS:
-            if text[end] == '"':
-                return True
-            if len(self.parts) > self.path_from and text[end] not in _NAME_CHARS:
-                return False
+        while end < len(text) and text[end] not in _ENDS and text[end] != '"':
             end += 1
-        if len(self.parts) == self.path_from:
-            return True
+        if len(self.parts) == self.path_from or text[end : end + 1] == '"':
+            return end, True
+        if not _NAME_CHARS.issuperset(text[self.i : end]):
+            return end, False
         # ``fn/pid == 1/ {`` is a predicate, ``github.com/x.F {`` a symbol: what comes next tells them apart.
-        return text[end - 1] != "/" and self.text.startswith(("{", ",", "/"), self._over_blank(end))
+        return end, text[end - 1] != "/" and self.text.startswith(("{", ",", "/"), self._over_blank(end))
 
     def _fail_empty(self) -> None:
         at = self.i

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from cygnet.errors import SourceError, SourceErrors, TraceSyntaxError
+from cygnet.lang.trace.ast import Binary, If, IfExpr, Node, children
 from cygnet.lang.trace.lexer import KEYWORDS, Tokens, scan
 from cygnet.lang.trace.literals import int_value
 from cygnet.source import Source, Span
@@ -15,13 +16,16 @@ if TYPE_CHECKING:
 MAX_DEPTH = 100
 MAX_CHAIN = 10_000  # operators of one level; they are not nested while parsing, though their tree leans as deep
 MAX_ERRORS = 20
+MAX_HEIGHT = 200  # of a finished tree, so that what walks it by recursion stays within the interpreter's limit, too
+_SHALLOW = 6  # brackets in brackets; a tree below that, without a `_LONG_RUN`, cannot be higher than MAX_HEIGHT
+LONG_RUN = 8  # prefixes, postfixes or ?: in a row
 
 _WHAT = {"END": "end of the text", "END/": "end of the predicate"}
 _new = tuple.__new__  # Span(…) itself takes twice as long
 
 
 class Cursor:
-    __slots__ = ("at", "depth", "ends", "errors", "kinds", "padded", "source", "starts", "text", "tokens")
+    __slots__ = ("at", "depth", "ends", "errors", "kinds", "padded", "source", "starts", "steep", "text", "tokens")
 
     def __init__(self, source: Source) -> None:
         self.source = source
@@ -29,6 +33,7 @@ class Cursor:
         self.padded = source.text + "\0\0"
         self.errors: list[SourceError] = []
         self.depth = 0
+        self.steep = False  # may a tree be higher than MAX_HEIGHT?
         self.at = 0
         self.tokens: Tokens
         self.kinds: list[str]
@@ -40,6 +45,7 @@ class Cursor:
         self.tokens = tokens = scan(self.source, self.padded, offset, predicate, limit)
         self.kinds, self.starts, self.ends = tokens.kinds, tokens.starts, tokens.ends
         self.at = 0
+        self.steep = self.steep or tokens.nesting > _SHALLOW
 
     # --------------------------------------------------------------------------------------------- tokens and spans
 
@@ -120,6 +126,18 @@ class Cursor:
         """Ends the parse: there is no good place to go on from within such a nest."""
         self.errors.append(TraceSyntaxError(f"nested more than {MAX_DEPTH} levels deep", self.span(self.at)))
         self.give_up()
+
+
+def height(node: Node) -> int:
+    """Levels of a tree. The left spine of a chain of operators and the links of an ``else if`` count as one."""
+    highest = 0
+    stack = [(node, 1)]
+    while stack:
+        node, level = stack.pop()
+        highest = max(highest, level)
+        flat = node.left if isinstance(node, Binary) else node.orelse if isinstance(node, (If, IfExpr)) else None
+        stack += [(child, level + (child is not flat)) for child in children(node)]
+    return highest
 
 
 def _place(error: SourceError) -> int:

@@ -34,7 +34,7 @@ from cygnet.lang.trace.ast import (
     Var,
 )
 from cygnet.lang.trace.literals import string_value
-from cygnet.lang.trace.parser_base import MAX_CHAIN, MAX_DEPTH
+from cygnet.lang.trace.parser_base import LONG_RUN, MAX_CHAIN, MAX_DEPTH
 from cygnet.lang.trace.parser_type import TypeParser
 from cygnet.source import Span
 
@@ -107,8 +107,7 @@ class ExprParser(TypeParser):
             self.take(":", "`:` of the conditional expression")
             arms.append((cond, then))
             cond = self.binary()
-        if self.depth + len(arms) > MAX_DEPTH:
-            self.too_deep()
+        self._check_run(len(arms))
         result = cond
         for cond, then in reversed(arms):
             result = Ternary(self.since(cond.span.start), cond, then, result)
@@ -144,6 +143,13 @@ class ExprParser(TypeParser):
         left = operands[-1]
         span = left.span.to(right.span)
         operands[-1] = Binary(span, self.kinds[at], left, right, self.span(at))
+
+    def _check_run(self, length: int) -> None:
+        """A run of prefixes, postfixes or arms, which makes the tree as much higher."""
+        if length > LONG_RUN:
+            self.steep = True
+            if self.depth + length > MAX_DEPTH:
+                self.too_deep()
 
     def _long(self, tree: Expr, count: int) -> Expr:
         """A chain of many operands: one of && or || becomes as shallow as can be, since generated scripts have such."""
@@ -185,8 +191,7 @@ class ExprParser(TypeParser):
                 prefixes.append((at, target))
             else:
                 break
-            if self.depth + len(prefixes) > MAX_DEPTH:
-                self.too_deep()
+            self._check_run(len(prefixes))
         result = self.postfix()
         for at, cast_to in reversed(prefixes):
             result = self._prefixed(at, cast_to, result)
@@ -231,8 +236,8 @@ class ExprParser(TypeParser):
             else:
                 return result
             links += 1
-            if self.depth + links > MAX_DEPTH:
-                self.too_deep()
+            if links > LONG_RUN:
+                self._check_run(links)
 
     def _member(self, operand: Expr, kind: str) -> Expr:
         self.at += 1

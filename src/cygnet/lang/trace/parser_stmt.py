@@ -121,6 +121,8 @@ class StmtParser(ExprParser):
         """`first` is the statement's first token."""
         if self.kinds[first] == "IDENT" and self.word(first) in _WORD_HINTS:
             hint = _WORD_HINTS[self.word(first)]
+        elif kind == ":":
+            hint = "is this a probe, and a `}` missing before it?"
         elif kind in _ASSIGNMENTS:
             hint = "only a variable, a map or a map element can be assigned to"
         elif kind in ("IDENT", "VAR", "MAP") or kind in self._statements:

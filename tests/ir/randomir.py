@@ -19,11 +19,14 @@ CONSTANTS = (0, 1, 2, 3, 7, 8, 10, 63, 64, 255, 256, 4096, 65535, -1, -2, -128, 
 class Shape:
     """How large a program is."""
 
-    def __init__(self, statements: int = 12, depth: int = 2, variables: int = 4, calls: bool = True) -> None:
+    def __init__(
+        self, statements: int = 12, depth: int = 2, variables: int = 4, calls: bool = True, large: bool = False
+    ) -> None:
         self.statements = statements
         self.depth = depth
         self.variables = variables
         self.calls = calls
+        self.large = large  # large slots, callbacks, functions, preemptible programs
 
 
 class Generator:
@@ -32,8 +35,13 @@ class Generator:
     def __init__(self, seed: int, shape: Shape) -> None:
         self.random = random.Random(seed)
         self.shape = shape
-        self.function = Function("main")
-        self.b = Builder(self.function)
+        self.functions: list[Function] = []
+        self._begin(Function("main", preemptible=shape.large and self.random.random() < 0.5))
+
+    def _begin(self, function: Function) -> None:
+        self.function = function
+        self.functions.append(function)
+        self.b = Builder(function)
         self.slots: list[tuple[Value, int]] = []
         self.loops = 0
 
@@ -48,10 +56,10 @@ class Generator:
         for number in range(self.shape.variables):
             b.store(out, b.read(number), 8, 8 * number)
         b.ret(b.read(0))
-        return Module([self.function])
+        return Module(self.functions)
 
     def new_slot(self) -> None:
-        size = self.random.choice((8, 16, 24, 40))
+        size = self.random.choice((8, 16, 24, 40) if not self.shape.large else (8, 100, 200, 300))
         slot = self.b.slot(size)
         self.b.memzero(slot, size)
         self.slots.append((slot, size))
@@ -61,6 +69,8 @@ class Generator:
 
     def argument(self) -> Value:
         b = self.b
+        if self.function.kind != "main":
+            return b.load(b.param(1), 8, 8 * self.variable())
         return b.load(b.ctx(), 8, 8 * self.random.randrange(ARGS))
 
     def variable(self) -> int:
@@ -127,8 +137,42 @@ class Generator:
             self.b.write(self.variable(), self.b.add(zero, self.b.read(self.variable())))
         elif pick < 0.94 and self.shape.calls:
             self.lookup(depth)
+        elif pick < 0.97 and self.shape.large and depth:
+            self.callback(depth)
         elif len(self.slots) > 1:
             self.memory()
+
+    def callback(self, depth: int) -> None:
+        """bpf_loop over a function of its own; the variables go to it and come back in a slot."""
+        b, count = self.b, self.shape.variables
+        shared = b.slot(8 * count, name="shared")
+        self.save(shared)
+        name = f"each{len(self.functions)}"
+        self.inside(Function(name, "callback", ("i64", "stack")), depth - 1)
+        self.b.call("loop", self.b.const(self.random.randrange(1, 4)), self.b.func(name), shared, self.b.const(0))
+        self.restore(shared)
+
+    def inside(self, function: Function, depth: int) -> None:
+        """Write another function, then go on with this one."""
+        before = self.function, self.b, self.slots, self.loops
+        self._begin(function)
+        shared = self.b.param(1)
+        self.restore(shared)
+        self.b.write(0, self.b.add(self.b.read(0), self.b.param(0)))
+        for _ in range(self.random.randrange(2)):
+            self.new_slot()
+        self.statements(3, min(depth, 1))
+        self.save(shared)
+        self.b.ret(self.b.const(0))
+        self.function, self.b, self.slots, self.loops = before
+
+    def save(self, shared: Value) -> None:
+        for number in range(self.shape.variables):
+            self.b.store(shared, self.b.read(number), 8, 8 * number)
+
+    def restore(self, shared: Value) -> None:
+        for number in range(self.shape.variables):
+            self.b.write(number, self.b.load(shared, 8, 8 * number))
 
     def memory(self) -> None:
         b = self.b

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import os
 import struct
 
 import pytest
 from tests.ir.build_helpers import counted, function, main, when
-from tests.ir.kernelrun import RAW_TRACEPOINT, loaded, open_maps, run
+from tests.ir.kernelrun import RAW_TRACEPOINT, loaded, open_maps, patched, run
 
 from cygnet.codegen.pipeline import compile_module
 from cygnet.codegen.scratch import HEADER_BYTES, LEVELS
 from cygnet.ir.build import Builder
-from cygnet.ir.core import Function, Module, Value
+from cygnet.ir.core import Value
+from cygnet.kernel import progs
+from cygnet.kernel.btfload import KernelBtf
 from cygnet.kernel.maps import KernelMap
+from cygnet.loader.debuginfo import DebugInfo
+from cygnet.source import Source, Span
 
 U64 = (1 << 64) - 1
 
@@ -358,7 +363,7 @@ def test_spills_push_slots_out_of_the_stack() -> None:
     assert run(main(body), args).retval == sum(args[i % 8] * (i + 1) for i in range(20))
 
 
-# -- relocations and line information ----------------------------------------------------------------
+# -- size and lines ----------------------------------------------------------------
 
 
 def test_long_programs_jump_far() -> None:
@@ -382,8 +387,24 @@ def test_long_programs_jump_far() -> None:
     assert run(main(body), [0]).retval == 0
 
 
-def test_module_functions_are_left_out_when_unused() -> None:
-    unused = Function("unused", "callback", ("i64",))
-    Builder(unused).ret(Value("const", (), 0, "i64", None))
-    spec, _ = compile_module(Module([*main(lambda b: None).functions, unused]), name="t", prog_type=RAW_TRACEPOINT)
-    assert [info.name for info in spec.functions] == ["main"]
+def test_the_kernels_log_shows_the_users_lines() -> None:
+    source = Source("words.bt", "hello there\n  good bye\n")
+    spans = [Span(source, 0, 5), Span(source, 14, 18)]
+
+    def body(b: Builder) -> Value:
+        b.span = spans[0]
+        x = b.call("ktime_get_ns")
+        b.span = spans[1]
+        return b.binary("and", x, b.const(1))
+
+    spec, _ = compile_module(main(body), name="test", prog_type=RAW_TRACEPOINT, source=source.name)
+    info = DebugInfo([spec])
+    functions, lines = info.infos["test"]
+    with KernelBtf.load(info.data) as btf, open_maps() as maps:
+        code = patched(spec, maps)
+        request = progs._Request(code, "GPL", functions, lines, b"", prog_type=RAW_TRACEPOINT, prog_btf_fd=btf.fd)
+        fd = request.load(2)
+        assert fd >= 0
+        os.close(fd)
+    assert "; hello there @ words.bt:1" in request.log
+    assert "; good bye @ words.bt:2" in request.log

@@ -17,6 +17,7 @@ SHAPES = {
     "branches": Shape(10, 2, 4, calls=False),
     "calls": Shape(10, 2, 5),
     "pressure": Shape(14, 1, 14),
+    "large": Shape(14, 2, 5, large=True),
 }
 
 

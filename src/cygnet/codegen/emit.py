@@ -68,7 +68,7 @@ class Stream:
         starts = set(self.starts.values())
         marks = dict(self.lines)  # the last one of a slot holds
         for start in starts - marks.keys():
-            marks[start] = _span_before(self.lines, start)
+            marks[start] = _span_near(self.lines, start)
         last = None
         for slot in sorted(marks):
             span = marks[slot]
@@ -85,9 +85,9 @@ class Stream:
         return tuple(rows)
 
 
-def _span_before(lines: list[tuple[int, Any]], slot: int) -> Any:
-    before = [span for at, span in lines if at <= slot]
-    return before[-1] if before else lines[0][1]
+def _span_near(lines: list[tuple[int, Any]], slot: int) -> Any:
+    """The first span after `slot`, else the last one."""
+    return next((span for at, span in lines if at >= slot), lines[-1][1])
 
 
 class Piece:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from cygnet.codegen import opcodes as op
 from cygnet.codegen.machine import ALU, CALL, DEF, EXIT, FETCH, LOAD, MOV, SETCC, STORE, MBlock, MFunction
+from cygnet.errors import CygnetError
 from cygnet.ir.core import INVERSE, SWAPPED
 from cygnet.isa.consts import (
     BPF_FETCH,
@@ -40,8 +41,10 @@ _FP = 10
 
 
 def helper_id(name: str) -> int:
-    """The number of a helper, from enum bpf_func_id."""
-    number: int = getattr(bpf_func, "BPF_FUNC_" + name)
+    """The number of a helper, from enum bpf_func_id. CygnetError when there is none of that name."""
+    number: int | None = getattr(bpf_func, "BPF_FUNC_" + name, None)
+    if number is None:
+        raise CygnetError(f"there is no helper {name!r}")
     return number
 
 

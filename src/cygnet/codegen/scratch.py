@@ -81,9 +81,7 @@ def enter_scratch(
         _release(function, base, start)
         start += HEADER_BYTES
     if start + size > _VALUE_BYTES:
-        raise CygnetError(
-            f"{function.name}: {taken} bytes of scratch memory are needed; a program may have {_VALUE_BYTES}"
-        )
+        raise CygnetError(f"{function.name} needs {start + size} bytes of scratch memory; there are {_VALUE_BYTES}")
     writer.end("jump", (), entry)
     function.blocks = [*writer.blocks, fail, *function.blocks]
     return taken, base, start, slot

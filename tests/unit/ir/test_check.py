@@ -34,7 +34,9 @@ BROKEN = {
     "load of 3 bytes": GOOD.replace("load v0 size=8", "load v0 size=3"),
     "gives stack to v3, which is i64": GOOD.replace("jump b3(v1)", "jump b3(v2)"),
     "returns ctx": GOOD.replace("ret v3", "ret v0"),
-    "b3: ret uses v3, which does not come before it": GOOD.replace("b1:\n", "b1:\n  v9 = neg v1\n").replace("t v3", "t v9"),
+    "b3: ret uses v3, which does not come before it": GOOD.replace("b1:\n", "b1:\n  v9 = neg v1\n").replace(
+        "t v3", "t v9"
+    ),
     "load uses v2, which does not come before it": GOOD.replace("load v0", "load v2"),
 }
 

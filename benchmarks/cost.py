@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import statistics
 import subprocess
 import tempfile
@@ -14,6 +15,7 @@ from benchmarks.programs import ENTER, ENTER_PATH, EXIT, PRINT_TWO
 from benchmarks.report import Row
 from benchmarks.running import Tracer, produce, run_times, statistics_on
 from benchmarks.sides import NOTIFY, Failed, Side
+from benchmarks.stream import lost, printed
 
 PART = "event cost"
 SHORT = "/nonexistent/" + "p" * 27  # 40 bytes
@@ -129,9 +131,27 @@ def observe(bench: Bench, case: Case, side: Side | None) -> Seen:
     return Seen(per_event, runs / (events * bench.rounds), produced, output)
 
 
-def exactly(seen: Seen) -> bool:
-    """Did a keyless count arrive at what was produced, on all processors?"""
-    return f"@: {seen.produced}\n" in seen.output
+# `@: 3`, `@[key]: 3`, and a stack's `]: 3` at the end of its lines; a histogram's `[4, 8)   3 |@@@|`.
+VALUE = re.compile(r"^(?:@.*|\]): (\d+)$", re.MULTILINE)
+BUCKET = re.compile(r"^[\[(].*\s(\d+) \|", re.MULTILINE)
+
+
+def arrived(case: Case, output: str) -> int:
+    """How many events the printed maps account for, or the lines and the reported losses."""
+    if "printf" in case.program:
+        return printed(output) + lost(output)
+    pattern = BUCKET if "hist(" in case.program else VALUE
+    return sum(int(number) for number in pattern.findall(output))
+
+
+def account(case: Case, seen: Mapping[str, Seen]) -> str:
+    """Whether every event was counted, on all processors, by the sides that print."""
+    wrong = [
+        f"{name} has {arrived(case, one.output)} of {one.produced}"
+        for name, one in seen.items()
+        if name != "C" and arrived(case, one.output) != one.produced
+    ]
+    return f"counted inexactly: {', '.join(wrong)}" if wrong else "counted exactly, on all processors"
 
 
 def measure(bench: Bench) -> Iterator[Row]:
@@ -157,8 +177,6 @@ def row_of(case: Case, seen: Mapping[str, Seen], floor: float) -> Row:
     if case.name == "empty":
         notes.append(f"the floor that is taken off below: {floor:.1f} ns a run")
         return Row(PART, case.name, "ns", {name: one.ns for name, one in seen.items()}, note="; ".join(notes))
-    if case.name == "keyless count":
-        wrong = [name for name, one in seen.items() if name != "C" and not exactly(one)]
-        notes.append(f"counted inexactly: {', '.join(wrong)}" if wrong else "counted exactly on all processors")
+    notes.append(account(case, seen))
     above = {name: [ns - floor * one.runs for ns in one.ns] for name, one in seen.items()}
     return Row(PART, case.name, "ns", above, case.wanted, note="; ".join(notes))

@@ -23,6 +23,16 @@ PRODUCER_CAN = 500_000  # what any machine reaches; below it, a slow trial was a
 STEPS = 4  # halvings of the last interval: the result is within 1/16 of it
 
 
+def printed(output: str) -> int:
+    """Lines of two integers. Not by making a list: there may be millions."""
+    return sum(1 for _ in LINE.finditer(output))
+
+
+def lost(output: str) -> int:
+    """Events that a tracer says it lost."""
+    return sum(int(number) for number in LOST.findall(output))
+
+
 class Trial(NamedTuple):
     """One second of events at one rate."""
 
@@ -45,8 +55,7 @@ def trial(side: Side, producer: Path, folder: Path, rate: float, seconds: float)
         tracer.wait_until_quiet()
         text = tracer.end()
     out.unlink()
-    printed = sum(1 for _ in LINE.finditer(text))  # not a list: there may be millions
-    return Trial(rate, count / took * 1e9, count, printed, sum(map(int, LOST.findall(text))))
+    return Trial(rate, count / took * 1e9, count, printed(text), lost(text))
 
 
 def highest(side: Side, producer: Path, folder: Path, seconds: float) -> tuple[float, list[Trial]]:

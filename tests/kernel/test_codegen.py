@@ -78,6 +78,29 @@ def test_memeq_sees_every_byte(size: int) -> None:
         assert run(module(), [], out=same.ljust(256) + other.ljust(256)).retval == 0
 
 
+@pytest.mark.parametrize("to", [0, 1, 4, 12])
+@pytest.mark.parametrize("source", [0, 2, 4])
+def test_memory_operations_on_unaligned_stack(to: int, source: int) -> None:
+    """The verifier refuses an unaligned access to the stack."""
+
+    def body(b: Builder) -> Value:
+        x, y = b.slot(40), b.slot(40)
+        b.memcpy(x, b.map_value("out"), 40)
+        b.memzero(y, 40)
+        b.memcpy(b.offset(y, to), b.offset(x, source), 21)
+        b.memcpy(b.map_value("out", 64), y, 40)
+        equal = b.memeq(b.offset(y, to), b.offset(x, source), 21)
+        b.memzero(b.offset(x, source), 21)
+        b.memcpy(b.map_value("out"), x, 40)
+        return equal
+
+    pattern = bytes(range(1, 41))
+    result = run(main(body), [], out=pattern.ljust(512, b"\0"))
+    assert result.retval == 1
+    assert result.out[:40] == pattern[:source] + bytes(21) + pattern[source + 21 :]
+    assert result.out[64:104] == (bytes(to) + pattern[source : source + 21]).ljust(40, b"\0")
+
+
 # -- registers ---------------------------------------------------------------------------------------
 
 

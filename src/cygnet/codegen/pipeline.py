@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from cygnet.codegen import emit, frame, isel, regalloc
-from cygnet.codegen.scratch import enter_scratch, leave_scratch
 from cygnet.errors import CygnetError
 from cygnet.ir import rules
 from cygnet.isa.consts import STACK_BYTES
@@ -107,6 +106,8 @@ class Compiler:
             if room < 8:
                 raise CygnetError(f"{function.name}: {machine.stack_bytes} bytes of stack are needed, {limit} are left")
             if layout.base is not None:
+                from cygnet.codegen.scratch import leave_scratch
+
                 leave_scratch(function, entry)
                 self.scratch_bytes = scratch_bytes
 
@@ -114,6 +115,8 @@ class Compiler:
         layout = frame.layout(function, room)
         if not layout.scratch:
             return layout
+        from cygnet.codegen.scratch import enter_scratch  # rarely needed, and start-up counts
+
         layout = frame.layout(function, room - 8)
         taken, layout.base, start, key = enter_scratch(
             function, layout.scratch_bytes, self.scratch_bytes, self.scratch_map, self.scratch_key, self.lost

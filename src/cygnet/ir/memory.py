@@ -17,15 +17,27 @@ UNROLL_BYTES = 1024
 _STEP = 64  # bytes cleared in one turn of a loop
 
 
-def pieces(size: int, at: int = 0) -> Iterator[tuple[int, int]]:
-    """(offset, size) of the accesses that cover `size` bytes from an 8-byte boundary plus `at`, each aligned."""
-    end = at + size
-    while at < end:
+def pieces(size: int, *phases: int) -> Iterator[tuple[int, int]]:
+    """(offset, size) of accesses that cover `size` bytes, each aligned from every one of `phases`.
+
+    A phase is where a piece of memory begins, counted from an 8-byte boundary.
+    """
+    at = 0
+    while at < size:
         width = 8
-        while at % width or at + width > end:
+        while at + width > size or any((phase + at) % width for phase in phases):
             width //= 2
         yield at, width
         at += width
+
+
+def phase(pointer: Value) -> int:
+    """Constant offsets that were added to a pointer; what they were added to counts as aligned."""
+    total = 0
+    while pointer.op == "add":
+        total += pointer.args[1].imm if pointer.args[1].op == "const" else 0
+        pointer = pointer.args[0]
+    return total & 7
 
 
 class Expander:
@@ -86,8 +98,9 @@ class Expander:
             for turn in range(0, _STEP, 8):
                 self._store(value, at, nothing, offset + turn, 8)
             self._next(value)
-        for at_byte, width in pieces(size - whole, offset + whole):
-            self._store(value, pointer, nothing, at_byte, width)
+        offset += whole
+        for at_byte, width in pieces(size - whole, phase(pointer) + offset):
+            self._store(value, pointer, nothing, offset + at_byte, width)
 
     def copy(self, value: Value) -> None:
         to, source = value.args
@@ -96,7 +109,7 @@ class Expander:
             # any kernel address will do as a source, and the destination is checked as a whole
             self._make(value, "call", (to, _const(value, size), source), "probe_read_kernel")
             return
-        for at, width in pieces(size):
+        for at, width in pieces(size, phase(to), phase(source)):
             self._store(value, to, self._load(value, source, at, width), at, width)
 
     def equal(self, value: Value) -> None:
@@ -112,7 +125,8 @@ class Expander:
             y = self._load(value, self._make(value, "add", (b, index), None, b.type), 0, 8)
             self._same(value, x, y, differ)
             self._next(value)
-        for at, width in pieces(size - whole, whole):
+        for at, width in pieces(size - whole, phase(a), phase(b)):
+            at += whole
             self._same(value, self._load(value, a, at, width), self._load(value, b, at, width), differ)
         self._end(value, "jump", (_const(value, 1),), done)
         self._place(differ)

@@ -79,7 +79,7 @@ def read_file(path: Path) -> list[Case]:
         if case is None:
             case = Case(path.name, number)
             cases.append(case)
-        case.add(keyword, text.lstrip() if keyword != "PROG" else text)
+        case.add(keyword, text)
     for case in cases:
         assert "NAME" in case.lines and "PROG" in case.lines, f"{case.place}: NAME and PROG are needed"
     return cases

@@ -302,6 +302,7 @@ class Printer:
         name = f"{node.name} = " if node.name else ""
         points = ", ".join(map(self.n_AttachPoint, node.attach_points))
         predicate = f" /{self.expr(node.predicate)}/" if node.predicate else ""
+        predicate = predicate.replace("/*", "/ *", 1) if predicate.startswith(" /*") else predicate  # no comment
         return f"{name}{points}{predicate} {self.s_Block(node.body)}"
 
     def n_Program(self, node: Program) -> str:

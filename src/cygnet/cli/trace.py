@@ -100,6 +100,8 @@ def compiled(source: Source, options: Options, target: LiveTarget) -> ObjectSpec
         environment=environment,
         pid=options.pid,
         unsafe=options.unsafe,
+        include_dirs=options.include_dirs,
+        includes=options.includes,
         dump=dump,
     )
     if result.warnings and options.warnings:

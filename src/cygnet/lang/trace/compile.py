@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from cygnet.errors import ProbeError, SourceErrors, TraceTypeError
+from cygnet.errors import ProbeError, SourceError, SourceErrors, TraceTypeError
 from cygnet.lang.trace import ast
 from cygnet.lang.trace.check.checker import Checker
 from cygnet.lang.trace.config import Config
@@ -29,7 +29,7 @@ class Result:
 
     __slots__ = ("config", "source", "spec", "warnings")
 
-    def __init__(self, spec: ObjectSpec, warnings: Sequence[TraceTypeError], source: Source, config: Config) -> None:
+    def __init__(self, spec: ObjectSpec, warnings: Sequence[SourceError], source: Source, config: Config) -> None:
         self.spec = spec
         self.warnings = list(warnings)
         self.source = source
@@ -44,11 +44,14 @@ def compile_program(
     environment: dict[str, str] | None = None,
     pid: int = 0,
     unsafe: bool = False,
+    include_dirs: Sequence[str] = (),
+    includes: Sequence[str] = (),
     dump: Dump | None = None,
 ) -> Result:
     """Compile a program for a system's types. Raises SourceErrors with everything that is wrong.
 
-    `pid`: watch only this process (``-p``). `dump` is shown what each stage made.
+    `pid`: watch only this process (``-p``). `include_dirs` (``-I``) and `includes` (``--include``) are for C text.
+    `dump` is shown what each stage made.
     """
     params = params or Params()
     program = parse(source)
@@ -57,6 +60,7 @@ def compile_program(
     config.read_environment(environment or {})
     if dump:
         dump.program("parse", program)
+    c_types, macros, c_warnings = _c_text(program, target, include_dirs, includes)
     program = _expand(program, params)
     if dump:
         dump.program("ast", program)
@@ -64,13 +68,30 @@ def compile_program(
     found, warnings = _find_probes(program, target, params, config, pid)
     instances = make_instances(program, found, target)
     types = CTypes(target)
+    if c_types:
+        from cygnet.lang.trace.ctext.declare import define_types
+
+        define_types(types, c_types, macros)
     checker = Checker(program, instances, types, config, params)
     checker.unsafe = unsafe
     checker.run()
     if dump:
         dump.types(checker)
     spec = _generate(checker, config, source, target, pid, unsafe, dump)
-    return Result(spec, [*config.warnings, *warnings, *checker.warnings], source, config)
+    return Result(spec, [*config.warnings, *c_warnings, *warnings, *checker.warnings], source, config)
+
+
+def _c_text(
+    program: ast.Program, target: Any, include_dirs: Sequence[str], includes: Sequence[str]
+) -> tuple[list[ast.CType], dict[str, ast.CDefine], list[SourceError]]:
+    """The C text of a program: the types it defines, the macros in force, warnings."""
+    if not program.c_defs and not includes:
+        return [], {}, []
+    from cygnet.lang.trace.ctext.preprocess import preprocess
+
+    warnings = preprocess(program, target, include_dirs, includes)
+    types = [item for item in program.c_defs if isinstance(item, ast.CType)]
+    return types, {item.name: item for item in program.c_defs if isinstance(item, ast.CDefine)}, list(warnings)
 
 
 def _expand(program: ast.Program, params: Params) -> ast.Program:
@@ -85,12 +106,6 @@ def _expand(program: ast.Program, params: Params) -> ast.Program:
 def _refuse(program: ast.Program) -> None:
     """What is parsed and not compiled yet, each with its place."""
     errors: list[TraceTypeError] = []
-    for item in program.c_defs:
-        if isinstance(item, ast.CType):
-            what = f"a C definition ({item.keyword} {item.name})".replace(" )", ")")
-            errors.append(TraceTypeError(f"{what} is not yet compiled", item.span, ["the kernel's own types are known"]))
-        elif isinstance(item, ast.CDirective) and not item.text.lstrip().startswith("#include"):
-            errors.append(TraceTypeError(f"{item.text.split()[0]} is not yet compiled", item.span))
     for node in program.imports:
         errors.append(TraceTypeError("import is not yet compiled", node.span))
     for fn in program.fns:

@@ -76,23 +76,34 @@ def c_type(source: Source, i: int) -> tuple[CType, int]:
     """
     text = source.text
     keyword = text[i : _word_end(text, i)]
+    if keyword == "typedef":
+        return _typedef(source, i)
     name, brace = _type_name(source, i + len(keyword), keyword)
     if brace is None:
         end = text.find(";", i)
         return CType(Span(source, i, end + 1), keyword, name, text[i : end + 1]), end + 1
     end = _closing(source, brace)
-    if keyword == "typedef":
-        semicolon = text.find(";", end)
-        if semicolon < 0:
-            raise TraceSyntaxError("expected `;` after the typedef", Span(source, end - 1, end))
-        words = text[end:semicolon].split()
-        name = words[-1] if words else name
-        return CType(Span(source, i, semicolon + 1), keyword, name, text[i : semicolon + 1]), semicolon + 1
     end = _attributes_end(source, end)
     after = skip_blank(source, end)
     if text[after : after + 1] == ";":
         return CType(Span(source, i, after + 1), keyword, name, text[i:end] + ";"), after + 1
     return CType(Span(source, i, end), keyword, name, text[i:end] + ";"), end
+
+
+def _typedef(source: Source, i: int) -> tuple[CType, int]:
+    """A typedef, up to its ``;``. Its name is "" where it declares a pointer to a function or several names."""
+    text = source.text
+    end = i
+    while text[end : end + 1] != ";":
+        if text[end : end + 1] == "":
+            raise TraceSyntaxError("expected `;` after the typedef", Span(source, i, i + len("typedef")))
+        if text[end] in "({[":
+            end = _closing(source, end)
+        else:
+            end = max(skip_blank(source, end), end + 1) if text[end] in "/ \t\r\n" else end + 1
+    words = text[i:end].split()
+    name = words[-1].strip("*") if words[-1].strip("*").isidentifier() and "," not in text[i:end] else ""
+    return CType(Span(source, i, end + 1), "typedef", name, text[i : end + 1]), end + 1
 
 
 def after_type(source: Source, i: int) -> int:
@@ -125,7 +136,7 @@ def _type_name(source: Source, i: int, keyword: str) -> tuple[str, int | None]:
             else:
                 name = word
             i = end
-        elif char and char in "*[]:0123456789":  # typedef int *x[3];  enum x : unsigned char {…}
+        elif char == ":":  # enum x : unsigned char {…}
             i += 1
         else:
             where = Span(source, min(i, len(text) - 1), min(i + 1, len(text)))
@@ -149,9 +160,9 @@ def _closing(source: Source, i: int) -> int:
     level = 0
     while i < len(text):
         char = text[i]
-        if char in "{(":
+        if char in "{([":
             level += 1
-        elif char in "})":
+        elif char in "})]":
             level -= 1
             if level <= 0:
                 return i + 1

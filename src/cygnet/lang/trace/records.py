@@ -62,19 +62,6 @@ class CRecord:
         return T.Type("struct", self.size, extra=self, space=space)
 
 
-class FixedRecord(CRecord):
-    """A record whose members are given: the program's own definitions."""
-
-    __slots__ = ("fixed",)
-
-    def __init__(self, keyword: str, name: str, size: int, members: Sequence[CMember]) -> None:
-        super().__init__(keyword, name, size, False)
-        self.fixed = tuple(members)
-
-    def members(self) -> Sequence[CMember]:
-        return self.fixed
-
-
 class CEnum:
     __slots__ = ("_pairs", "btf_type", "keyword", "name")
 
@@ -276,5 +263,5 @@ def is_char(type: Type | None) -> bool:
 def member_value_type(type: Type) -> Type:
     """What a member reads as: an array of char is a string."""
     if type.kind == "array" and is_char(type.elem) and type.elem.signed:
-        return T.string(type.length)
+        return T.string(type.length + (type.extra == "text"))  # the program's own array may be full, without a NUL
     return type

@@ -13,8 +13,10 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from cygnet.ir.core import Function, Value
 
-#: below this, frames are not worth packing (and the kernel gives no private stack)
-_SMALL = 64
+#: below this, frames are not worth packing
+_SMALL = 256
+#: what the key of the scratch map takes
+_KEY_BYTES = 8
 
 
 class Frame:
@@ -35,7 +37,7 @@ def _up(size: int) -> int:
 
 
 def layout(function: Function, limit: int) -> Frame:
-    """Place the slots in at most `limit` bytes of stack."""
+    """Place the slots in at most `limit` bytes of stack. Where `scratch` is not empty, there is room for its key."""
     frame = Frame()
     slots = [value for block in function.blocks for value in block.body if value.op == "slot"]
     total = sum([_up(slot.imm[0]) for slot in slots])
@@ -47,11 +49,11 @@ def layout(function: Function, limit: int) -> Frame:
         frame.stack_bytes = total
         return frame
     stretches = slot_stretches(function)
-    on_stack = sorted((slot for slot in slots if slot in stretches), key=lambda slot: -slot.imm[0])
+    on_stack = sorted([slot for slot in slots if slot in stretches], key=lambda slot: -slot.imm[0])
     outside: list[Value] = []
     while True:
         places, frame.stack_bytes = _pack(on_stack, stretches)
-        if frame.stack_bytes <= limit:
+        if frame.stack_bytes <= limit - (_KEY_BYTES if outside else 0):
             break
         outside.append(on_stack.pop(0))
     frame.offsets = {slot: -(places[slot] + _up(slot.imm[0])) for slot in on_stack}

@@ -117,7 +117,6 @@ class Compiler:
             return layout
         from cygnet.codegen.scratch import enter_scratch  # rarely needed, and start-up counts
 
-        layout = frame.layout(function, room - 8)
         taken, layout.base, start, key = enter_scratch(
             function, layout.scratch_bytes, self.scratch_bytes, self.scratch_map, self.scratch_key, self.lost
         )

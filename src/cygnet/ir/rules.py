@@ -223,6 +223,50 @@ def decide_branches(function: Function) -> bool:
     return changed
 
 
+def thread_jumps(function: Function) -> None:
+    """A branch or jump to a block that only jumps on goes there directly."""
+    for block in function.blocks:
+        term = block.term
+        if term is None:
+            continue
+        if term.op == "jump":
+            if not term.args:
+                term.imm = _end_of_chain(term.imm)
+        elif term.op == "br":
+            cond, then, other = term.imm
+            term.imm = (cond, _end_of_chain(then), _end_of_chain(other))
+        elif term.op == "may_goto":
+            term.imm = (_end_of_chain(term.imm[0]), _end_of_chain(term.imm[1]))
+
+
+def _end_of_chain(block: Block) -> Block:
+    """Where a jump to `block`, without arguments, leads. Empty blocks may form a circle: then anywhere in it."""
+    for _ in range(_CHAIN):
+        if block.body or block.params or block.term is None or block.term.op != "jump" or block.term.args:
+            break
+        block = block.term.imm
+    return block
+
+
+def merge_blocks(function: Function) -> None:
+    """A block that only one jump leads to becomes part of the one that jumps."""
+    gone: set[Block] = set()
+    for block in function.blocks:
+        if block in gone:
+            continue
+        while (term := block.term) is not None and term.op == "jump":
+            target: Block = term.imm
+            if len(target.preds) != 1 or target.params or target is block:
+                break
+            block.body += target.body
+            block.term = target.term
+            gone.add(target)
+            for after in target.successors():
+                after.preds[after.preds.index(target)] = block
+    if gone:
+        function.blocks = [block for block in function.blocks if block not in gone]
+
+
 def drop_params(function: Function) -> dict[Value, Value]:
     """Remove block parameters that always get one and the same value (or themselves)."""
     new: dict[Value, Value] = {}
@@ -326,6 +370,7 @@ def thread_constants(function: Function) -> bool:
 ANYWHERE = frozenset(("const", "map", "map_value", "func", "reloc"))
 
 
+_CHAIN = 100
 #: how often `simplify` threads: in a loop that does nothing it would find another jump each time
 _THREADS = 8
 
@@ -366,6 +411,7 @@ def simplify(function: Function) -> None:
     """All rules until none applies; blocks are arranged (reverse postorder, `preds` right) afterwards."""
     threads = _THREADS
     while True:
+        thread_jumps(function)
         arrange(function)
         replace_uses(function, drop_params(function))
         replace_uses(function, rewrite_values(function))
@@ -375,8 +421,11 @@ def simplify(function: Function) -> None:
             changed = True
         if not changed:
             break
-    if any(block.params for block in function.blocks):
-        drop_dead(function)
+    merge_blocks(function)
+    for block in function.blocks:
+        if block.params:
+            drop_dead(function)
+            break
 
 
 # -- legalise -------------------------------------------------------------------------------------------

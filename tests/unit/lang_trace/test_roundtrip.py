@@ -15,7 +15,7 @@ from cygnet.lang.trace.parser import parse, parse_expression
 from cygnet.lang.trace.printer import to_text
 from cygnet.source import Source
 
-quiet = settings(deadline=None, max_examples=150, suppress_health_check=list(HealthCheck))
+quiet = settings(deadline=None, max_examples=80, suppress_health_check=list(HealthCheck))
 
 
 @quiet

@@ -91,7 +91,10 @@ class _Reader:
                 self._parameter()
             elif char in _BLANK:
                 after = self._over_blank(self.i)
-                if text[after : after + 1] not in (":", "+") or after == size:
+                if text[after : after + 1] == "+":  # fn + 0x10
+                    self.pieces.append("+")
+                    after = self._over_blank(after + 1)
+                elif text[after : after + 1] != ":":
                     break
                 self.i = after
             elif char in ",{};" or (char == "/" and not self._in_path()):

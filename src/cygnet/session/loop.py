@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from select import EPOLLIN, epoll
+from time import monotonic
 
 from cygnet.session import control as words
 from cygnet.session.signals import SIGINT, SIGTERM, SIGUSR1
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
 _BUSY_WAIT = 0.001  # seconds to wait for a record that is just being written
 _POLL = 0.1  # seconds between looks at the control words, while something was lost
+_FIRST_REST, _LAST_REST = 0.001, 1.0  # seconds between chores
 _REPORT = 1.0  # seconds between reports of lost events
 
 
@@ -35,11 +37,12 @@ class Loop:
     """Drives a State from a ring, if there is one.
 
     `ended` are descriptors that end the run when they become readable (a child's or a target's pidfd);
-    `on_signal` runs the program of a self:signal probe, by signal number.
+    `on_signal` runs the program of a self:signal probe, by signal number. `chore` is called now and then:
+    after some milliseconds, then ever more seldom, at last every second.
     """
 
-    __slots__ = ("_epoll", "_exit_seen", "_last_lost", "_last_report", "_lost", "ended", "on_signal", "ring",
-                 "signals", "state", "stopped", "words")  # fmt: skip
+    __slots__ = ("_epoll", "_exit_seen", "_last_lost", "_last_report", "_lost", "_rest", "_rest_until", "chore",
+                 "ended", "on_signal", "ring", "signals", "state", "stopped", "words")  # fmt: skip
 
     def __init__(self, state: State, ring: Any, control: Words | None, signals: Signals) -> None:
         self.state = state
@@ -52,6 +55,8 @@ class Loop:
         self._exit_seen = False
         self._lost = self._last_lost = 0
         self._last_report = 0.0
+        self.chore: Callable[[], None] | None = None
+        self._rest, self._rest_until = _FIRST_REST, 0.0
         self._epoll = epoll()
         if ring is not None:
             self._epoll.register(ring.fileno(), EPOLLIN)
@@ -70,10 +75,19 @@ class Loop:
             self._check_signals()
             if self.stopped or self.state.stopped:
                 break
+            if self.chore is not None:
+                self._do_chore(self.chore)
             if worked:
                 self._happened(self._epoll.poll(0))
             else:
                 self._sleep()
+
+    def _do_chore(self, chore: Callable[[], None]) -> None:
+        now = monotonic()
+        if now >= self._rest_until:
+            chore()
+            self._rest_until = now + self._rest
+            self._rest = min(2 * self._rest, _LAST_REST)
 
     def drain(self) -> None:
         """Handle what is in the ring, and pending actions; nothing writes to it any more."""
@@ -125,8 +139,6 @@ class Loop:
 
     def report_lost(self, final: bool = False) -> None:
         """Say how many events were lost since the last report, at most once a second."""
-        from time import monotonic
-
         if self.words is not None:
             self._lost = self.words.get(words.LOST)
         count = self._lost - self._last_lost
@@ -144,6 +156,9 @@ class Loop:
     def _sleep(self) -> None:
         """Sleep until something happens. The writers wake us only while the word SLEEPS is 1."""
         timeout = _POLL if self._lost != self._last_lost else -1.0
+        if self.chore is not None:
+            rest = max(0.001, self._rest_until - monotonic())
+            timeout = min(timeout, rest) if timeout > 0 else rest
         if self.words is not None:
             self.words.set(words.SLEEPS, 1)
         self._happened(self._epoll.poll(0))  # a system call: the word is out before the ring is looked at

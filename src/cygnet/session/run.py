@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from cygnet.session.text import Context
     from cygnet.spec.objects import LinkSpec, ObjectSpec
     from cygnet.spec.protocols import MapStore, World
+    from cygnet.spec.values import VType
 
     class Opened(Protocol):
         """A runtime with the maps made and the programs loaded (loader.runtime.KernelRuntime is one)."""
@@ -102,6 +103,7 @@ class _Session:
         self._notify(state)
         if self.child is not None:
             self.child.go()
+        self._remember(loop)
         if self._only_begin_and_end():
             loop.drain()
         else:
@@ -229,6 +231,13 @@ class _Session:
 
             ready(os.environ["NOTIFY_SOCKET"])
 
+    def _remember(self, loop: Loop) -> None:
+        """Where stacks of one process will be named after its end, take down what it has mapped while it lives."""
+        pid = self.child.pid if self.child is not None else self.options.pid
+        remember = getattr(self.world, "remember", None)
+        if pid and remember is not None and _names_user_addresses(self.spec):
+            loop.chore = lambda: remember(pid)
+
     def _only_begin_and_end(self) -> bool:
         return all(link.kind in ("begin", "end") for link in self.spec.links) and self.child is None
 
@@ -274,6 +283,20 @@ class _Session:
         if self.out_fd > 2:
             os.close(self.out_fd)
         self.signals.close()
+
+
+def _names_user_addresses(spec: ObjectSpec) -> bool:
+    """Whether a value of the object, in a map or an event, is an address of a process."""
+    todo: list[VType | None] = [vtype for action in spec.actions for _, vtype in action.fields]
+    for view in spec.views:
+        todo += [view.key, view.value]
+    while todo:
+        vtype = todo.pop()
+        if vtype is not None:
+            if vtype.kind in ("ustack", "usym"):
+                return True
+            todo += [field.type for field in vtype.fields] + [vtype.elem]
+    return False
 
 
 class _AllFailed(ProbeError):

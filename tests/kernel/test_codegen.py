@@ -346,6 +346,28 @@ def test_a_slot_keeps_its_bytes_through_a_loop() -> None:
     assert run(main(body), [1000]).retval == 4006
 
 
+@pytest.mark.parametrize("main_bytes,callback_bytes,scratch", [(352, 152, False), (360, 152, True), (352, 168, True)])
+def test_frames_of_a_chain_share_512_bytes(main_bytes: int, callback_bytes: int, scratch: bool) -> None:
+    def each(b: Builder) -> None:
+        slot = b.slot(callback_bytes)
+        b.memzero(slot, callback_bytes)
+        b.call("ktime_get_ns")
+        b.atomic("add", b.param(1), b.add(b.load(slot, 8, callback_bytes - 8), b.const(1)))
+
+    def body(b: Builder) -> Value:
+        slot, sum = b.slot(main_bytes - 8), b.slot(8)
+        b.memzero(slot, main_bytes - 8)
+        b.store(sum, b.const(0), 8)
+        b.call("loop", b.const(5), b.func("each"), sum, b.const(0))
+        return b.add(b.load(sum, 8), b.load(slot, 8, main_bytes - 16))
+
+    callback = function("each", "callback", ("i64", "stack"), each)
+    spec, scratch_bytes = compile_module(main(body, callback), name="test", prog_type=RAW_TRACEPOINT)
+    assert (scratch_bytes > 0) == scratch
+    with open_maps(scratch_bytes) as maps, loaded(spec, maps) as program:
+        assert program.test_run().retval == 5
+
+
 def test_scratch_levels_are_counted_when_lost() -> None:
     """With every level marked busy, the program does nothing and counts one lost event."""
     module = main(lambda b: fill_and_check(b, [1024]), preemptible=True)

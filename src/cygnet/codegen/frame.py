@@ -2,12 +2,14 @@
 
 A slot is in use from its first to its last mention, stretched over every loop that mentions it and
 does not define it. A slot whose address is stored somewhere, or goes through a block parameter, is in
-use throughout. What does not fit goes to scratch memory (`scratch`), the largest first.
+use throughout. What does not fit goes to scratch memory (`scratch`), the largest first; only what is
+handed to a callback must stay (helpers take nothing but stack as a callback's context).
 """
 
 from __future__ import annotations
 
 from cygnet.codegen.machine import natural_loops
+from cygnet.errors import CygnetError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -48,14 +50,19 @@ def layout(function: Function, limit: int) -> Frame:
             frame.offsets[slot] = -at
         frame.stack_bytes = total
         return frame
-    stretches = slot_stretches(function)
+    uses = _Uses(function)
+    stretches = uses.stretches()
     on_stack = sorted([slot for slot in slots if slot in stretches], key=lambda slot: -slot.imm[0])
     outside: list[Value] = []
     while True:
         places, frame.stack_bytes = _pack(on_stack, stretches)
         if frame.stack_bytes <= limit - (_KEY_BYTES if outside else 0):
             break
-        outside.append(on_stack.pop(0))
+        largest = next((slot for slot in on_stack if slot not in uses.bound), None)
+        if largest is None:
+            raise CygnetError(f"{function.name} needs {frame.stack_bytes} bytes of stack; {limit} are left")
+        on_stack.remove(largest)
+        outside.append(largest)
     frame.offsets = {slot: -(places[slot] + _up(slot.imm[0])) for slot in on_stack}
     frame.scratch, frame.scratch_bytes = _pack(outside, stretches)
     return frame
@@ -82,22 +89,24 @@ def _pack(slots: list[Value], stretches: dict[Value, tuple[int, int]]) -> tuple[
 
 
 class _Uses:
-    """First and last position of each slot, and where it is defined."""
+    """Where each slot is mentioned, defined, and how."""
 
-    __slots__ = ("escaped", "mentions", "roots", "where")
+    __slots__ = ("bound", "bounds", "escaped", "function", "mentions", "roots", "where")
 
-    def __init__(self) -> None:
-        self.roots: dict[Value, Value] = {}
-        self.where: dict[Value, int] = {}  # slot -> block that defines it
-        self.mentions: dict[Value, list[tuple[int, int]]] = {}  # slot -> (position, block)
+    def __init__(self, function: Function) -> None:
+        self.function = function
+        self.roots: dict[Value, Value] = {}  # a pointer into a slot → the slot
+        self.where: dict[Value, int] = {}  # slot → block that defines it
+        self.mentions: dict[Value, list[tuple[int, int]]] = {}  # slot → (position, block)
         self.escaped: set[Value] = set()
+        self.bound: set[Value] = set()  # slots that cannot leave the stack
+        self.bounds: list[tuple[int, int]] = []  # first and last position of each block
+        self._scan()
 
-    def scan(self, function: Function) -> list[tuple[int, int]]:
-        """Fills in the fields; the first and last position of each block."""
-        bounds = []
+    def _scan(self) -> None:
         position = 0
-        roots = self.roots
-        for index, block in enumerate(function.blocks):
+        roots, mentions = self.roots, self.mentions
+        for index, block in enumerate(self.function.blocks):
             begin = position
             for value in block.body:
                 position += 1
@@ -109,42 +118,41 @@ class _Uses:
                 for arg in value.args:
                     root = roots.get(arg)
                     if root is not None:
-                        self.mentions.setdefault(root, []).append((position, index))
-                        if name in ("add", "sub"):
+                        mentions.setdefault(root, []).append((position, index))
+                        if name == "add" or name == "sub":
                             roots[value] = root
-                if name in ("store", "atomic"):
-                    self._escape(value.args[1])
+                if name == "store" or name == "atomic":
+                    self._mark(value.args[1:], self.escaped)
+                elif name == "call" and any(arg.op == "func" for arg in value.args):
+                    self._mark(value.args, self.bound)
             position += 1
             assert block.term is not None
+            self._mark(block.term.args, self.escaped)
             for arg in block.term.args:
-                self._escape(arg)
                 if arg in roots:
-                    self.mentions.setdefault(roots[arg], []).append((position, index))
-            bounds.append((begin, position))
+                    mentions.setdefault(roots[arg], []).append((position, index))
+            self.bounds.append((begin, position))
             position += 1
-        return bounds
 
-    def _escape(self, value: Value) -> None:
-        root = self.roots.get(value)
-        if root is not None:
-            self.escaped.add(root)
+    def _mark(self, values: tuple[Value, ...], marked: set[Value]) -> None:
+        for value in values:
+            root = self.roots.get(value)
+            if root is not None:
+                marked.add(root)
 
-
-def slot_stretches(function: Function) -> dict[Value, tuple[int, int]]:
-    """The positions between which each slot that is mentioned at all is in use."""
-    uses = _Uses()
-    bounds = uses.scan(function)
-    at = {block: index for index, block in enumerate(function.blocks)}
-    loops = natural_loops([tuple([at[target] for target in block.successors()]) for block in function.blocks])
-    result = {}
-    for slot, mentions in uses.mentions.items():
-        if slot in uses.escaped:
-            result[slot] = (0, bounds[-1][1])
-            continue
-        first, last = mentions[0][0], mentions[-1][0]
-        for _, members in loops:
-            if uses.where[slot] not in members and any(block in members for _, block in mentions):
-                first = min(first, min(bounds[member][0] for member in members))
-                last = max(last, max(bounds[member][1] for member in members))
-        result[slot] = (first, last)
-    return result
+    def stretches(self) -> dict[Value, tuple[int, int]]:
+        """The positions between which each slot that is mentioned at all is in use."""
+        blocks, bounds = self.function.blocks, self.bounds
+        at = {block: index for index, block in enumerate(blocks)}
+        loops = natural_loops([tuple([at[target] for target in block.successors()]) for block in blocks])
+        result = {}
+        for slot, mentions in self.mentions.items():
+            first, last = mentions[0][0], mentions[-1][0]
+            if slot in self.escaped:
+                first, last = 0, bounds[-1][1]
+            for _, members in loops:
+                if self.where[slot] not in members and any(block in members for _, block in mentions):
+                    first = min(first, min(bounds[member][0] for member in members))
+                    last = max(last, max(bounds[member][1] for member in members))
+            result[slot] = (first, last)
+        return result

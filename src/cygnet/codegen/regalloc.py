@@ -157,6 +157,8 @@ def allocate(function: MFunction, stack_bytes: int) -> list[int]:
     function.stack_bytes = stack_bytes
     while True:
         allocator = Allocator(function, analyse(function))
+        if max(function.blocks[0].live_in, default=0) >= VIRTUAL:
+            raise AssertionError(f"function {function.name} uses a value that is not defined on every path to its use")
         allocator.run()
         if not allocator.spilled:
             return allocator.place

@@ -127,6 +127,13 @@ def test_recursion_is_refused() -> None:
         compile(main(lambda b: b.callsub("f", b.const(1)), again))
 
 
+def test_a_value_of_another_function_is_noticed() -> None:
+    strangers: list[Value] = []
+    callee = function("f", "sub", ("i64",), lambda b: strangers.append(b.binary("mul", b.param(0), b.const(3))))
+    with pytest.raises(AssertionError, match="main uses a value that is not defined"):
+        compile(main(lambda b: b.add(strangers[0], b.callsub("f", b.const(1))), callee))
+
+
 def test_helpers_have_the_kernels_numbers() -> None:
     assert isel.helper_id("map_lookup_elem") == bpf_func.BPF_FUNC_map_lookup_elem == 1
     with pytest.raises(CygnetError, match="no helper 'frobnicate'"):

@@ -1,0 +1,259 @@
+"""Whole runs of `cygnet trace` on the live kernel: ends, statuses, children, losses, nothing left behind."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+ENTRY = "import sys; from cygnet.cli import main; sys.argv[0] = 'cygnet'; main()"
+COMMAND = [sys.executable, "-c", ENTRY, "trace"]
+TICK = "interval:ms:20"
+
+
+class Done:
+    def __init__(self, status: int, out: str, err: str) -> None:
+        self.status = status
+        self.out = out
+        self.err = err
+
+
+def trace(*args: str, stdin: str = "", env: dict[str, str] | None = None) -> Done:
+    done = subprocess.run(
+        [*COMMAND, *args], input=stdin, capture_output=True, text=True, timeout=60, env={**os.environ, **(env or {})}
+    )
+    return Done(done.returncode, done.stdout, done.stderr)
+
+
+def start(*args: str) -> subprocess.Popen[str]:
+    """Start a trace, and wait until its probes are attached."""
+    child = subprocess.Popen(
+        [*COMMAND, *args], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        env={**os.environ, "__BPFTRACE_NOTIFY_PROBES_ATTACHED": "1"},
+    )  # fmt: skip
+    assert child.stdout is not None
+    assert child.stdout.readline() == "__BPFTRACE_NOTIFY_PROBES_ATTACHED\n", child.communicate()
+    return child
+
+
+def test_begin_and_end() -> None:
+    done = trace("-e", 'END { printf("%d\\n", @a); } BEGIN { @a = 41; @a++; }')
+    assert done.out == "42\n\n\n@a: 42\n"
+    assert done.err == "Attached 2 probes\n"
+    assert done.status == 0
+
+
+def test_exit_status_and_what_is_behind_it() -> None:
+    done = trace("-q", "-e", f'{TICK} {{ printf("a\\n"); exit(300); printf("b\\n"); }} end {{ printf("end\\n"); }}')
+    assert done.out == "a\nend\n"
+    assert done.status == 300 & 255
+    assert "Attached" not in done.err
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_prints_the_maps(number: signal.Signals) -> None:
+    child = start("-e", f'{TICK} {{ @ticks = count(); }} end {{ printf("bye\\n"); }}')
+    child.send_signal(number)
+    out, err = child.communicate(timeout=30)
+    assert child.returncode == 0
+    assert out.startswith("bye\n") and err == "Attached 2 probes\n"
+
+
+def test_usr1_prints_the_maps_and_goes_on() -> None:
+    child = start("-e", "begin { @x = 7; } interval:s:100 { }")
+    assert child.stdout is not None
+    child.send_signal(signal.SIGUSR1)
+    assert [child.stdout.readline() for _ in range(3)] == ["\n", "\n", "@x: 7\n"]
+    child.terminate()
+    assert child.communicate(timeout=30)[0] == "@x: 7\n"
+
+
+def test_a_signal_probe() -> None:
+    child = start("-e", 'self:signal:SIGUSR1 { printf("got it\\n"); exit(3); } interval:s:100 { }')
+    child.send_signal(signal.SIGUSR1)
+    assert child.communicate(timeout=30)[0] == "got it\n"
+    assert child.returncode == 3
+
+
+def test_kill_9_leaves_nothing() -> None:
+    child = start("-e", "tracepoint:syscalls:sys_enter_getpgid { @left_behind_1 = count(); }")
+
+    def ours() -> str:
+        return subprocess.run(["bpftool", "map", "show"], capture_output=True, text=True).stdout
+
+    child.kill()
+    child.communicate()
+    for _ in range(100):
+        if f"pids python({child.pid})" not in ours():
+            break
+        time.sleep(0.05)
+    programs = subprocess.run(["bpftool", "prog", "show"], capture_output=True, text=True).stdout
+    assert f"({child.pid})" not in programs
+
+
+# ── -c and -p ──
+
+
+def test_a_command_runs_after_attach_and_ends_the_run(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    done = trace(
+        "-o", str(out), "-c", f"{sys.executable} -c 'import os; os.getpgid(0); os.getpgid(0); print(5)'", "-e",
+        'tracepoint:syscalls:sys_enter_getpgid /pid == cpid/ { printf("%d %s\\n", args.pid, comm); @ = count(); }',
+    )  # fmt: skip
+    assert done.out == "5\n"
+    comm = Path(sys.executable).name[:15]
+    assert out.read_text() in [f"0 {name}\n0 {name}\n\n\n@: 2\n" for name in (comm, "python3", "python3.11", "python")]
+    assert done.status == 0
+
+
+def test_a_command_gets_sigterm_when_we_end_first() -> None:
+    done = trace("-c", "sleep 100", "-e", f'{TICK} {{ printf("%d\\n", cpid); exit(); }}')
+    pid = int(done.out)
+    for _ in range(100):
+        if not os.path.exists(f"/proc/{pid}"):
+            break
+        time.sleep(0.05)
+    else:
+        pytest.fail("the command still runs")
+
+
+def test_killing_the_tracer_kills_the_command() -> None:
+    child = start("-c", "sleep 100", "-e", 'begin { printf("%d\\n", cpid); } interval:s:100 { }')
+    assert child.stdout is not None
+    pid = int(child.stdout.readline())
+    child.kill()
+    child.communicate()
+    for _ in range(100):
+        if not os.path.exists(f"/proc/{pid}"):
+            break
+        time.sleep(0.05)
+    else:
+        pytest.fail("the command still runs")
+
+
+def test_a_watched_process() -> None:
+    script = "import os, time\ninput()\nfor i in range(5): os.getpgid(0)"
+    with subprocess.Popen([sys.executable, "-c", script], stdin=subprocess.PIPE) as target:
+        child = start("-p", str(target.pid), "-e", "tracepoint:syscalls:sys_enter_getpgid { @[pid] = count(); }")
+        os.getpgid(0)  # ours is not counted
+        assert target.stdin is not None
+        target.stdin.write(b"\n")
+        target.stdin.close()
+        out = child.communicate(timeout=30)[0]
+    assert out == f"\n\n@[{target.pid}]: 5\n"
+    assert child.returncode == 0
+
+
+# ── losses ──
+
+
+def test_lost_events_are_counted_exactly() -> None:
+    done = trace(
+        "-e", f'config = {{ perf_rb_pages = 2 }} {TICK} {{ for ($i : 0..3000) {{ printf("%d\\n", $i); '
+        "@sent = count(); } exit(); }",
+    )  # fmt: skip
+    lines = done.out.split("\n")
+    printed = sum(line.isdigit() for line in lines)
+    lost = sum(int(line.split()[1]) for line in done.err.splitlines() if line.startswith("Lost "))
+    sent = next(int(line.split()[1]) for line in lines if line.startswith("@sent"))
+    assert printed + lost == sent and printed > 0
+    assert done.status == 0
+
+
+def test_control_is_not_lost_when_the_ring_is_full() -> None:
+    program = (
+        f"config = {{ perf_rb_pages = 2 }} {TICK} {{ @x = 5; for ($i : 0..3000) {{ printf(\"%d\\n\", $i); }} "
+        "print(@x); clear(@x); exit(9); }"
+    )  # fmt: skip
+    done = trace("-e", program)
+    assert done.status == 9
+    assert "@x: 5\n" in done.out
+    assert not done.out.endswith("@x: 5\n\n\n@x: 5\n")
+
+
+def test_every_event_of_a_burst_is_printed_in_order() -> None:
+    done = trace("-q", "-e", f'{TICK} {{ for ($i : 0..2000) {{ printf("%d %s\\n", $i, comm); }} exit(); }}')
+    numbers = [int(line.split()[0]) for line in done.out.splitlines() if line]
+    assert numbers[:2000] == list(range(2000))
+
+
+def test_full_maps_are_told() -> None:
+    done = trace("-e", f"config = {{ max_map_keys = 3 }} {TICK} {{ for ($i : 0..10) {{ @m[$i] = $i; }} exit(); }}")
+    assert done.out.count("@m[") == 3
+    assert "WARNING" in done.err
+
+
+# ── output ──
+
+
+def test_json() -> None:
+    program = (
+        'begin { printf("a\\n"); print((1, "b", (true, -2))); @a[1, "x y"] = count(); @s = stats(4); @h = hist(5); '
+        "@n = 3; print(@n); time(\"%H\"); }"
+    )  # fmt: skip
+    lines = [json.loads(line) for line in trace("-f", "json", "-e", program).out.splitlines()]
+    assert lines[0] == {"type": "attached_probes", "count": 1, "data": {"probes": 1}}
+    assert [line["type"] for line in lines[1:]] == ["printf", "value", "map", "time", "map", "hist", "map", "stats"]
+    assert lines[2]["data"] == [1, "b", [True, -2]]
+    assert lines[5]["data"] == {"@a": {"1,xy": 1}}
+    assert lines[6]["data"] == {"@h": [{"min": 4, "max": 7, "count": 1}]}
+    assert lines[8]["data"] == {"@s": {"count": 1, "average": 4, "total": 4}}
+
+
+def test_a_reader_that_goes_away() -> None:
+    child = subprocess.Popen(
+        f"{' '.join(COMMAND[:1])} -c \"{ENTRY}\" trace -e '{TICK} {{ printf(\"x\\n\"); }}' | head -1",
+        shell=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    out, err = child.communicate(timeout=30)
+    assert out == "x\n" and "Traceback" not in err and "ERROR" not in err
+
+
+def test_stdin_and_files(tmp_path: Path) -> None:
+    text = '#!/usr/bin/env cygnet\nbegin { printf("%d %s\\n", $1, str($2)); }'
+    script = tmp_path / "x.bt"
+    script.write_text(text)
+    assert trace("-q", str(script), "7", "ab").out == "7 ab\n"
+    assert trace("-q", "-", "7", "ab", stdin=text).out == "7 ab\n"
+
+
+def test_dry_run_prints_nothing() -> None:
+    done = trace("--dry-run", "-e", 'begin { printf("a\\n"); @a = 1; }')
+    assert (done.status, done.out, done.err) == (0, "", "")
+
+
+# ── mistakes ──
+
+
+@pytest.mark.parametrize(
+    ("args", "says"),
+    [
+        (["-e", "begin { foo }"], "stdin:1:9-12: ERROR: "),
+        (["-e", "begin { @a = }"], "ERROR: syntax: "),
+        (["-e", "tracepoint:no:such { }"], "ERROR: "),
+        (["-e", 'begin { printf("%d", "a"); }'], "ERROR: "),
+        (["-p", "4194304", "-e", "begin { }"], "ERROR: -p: there is no process 4194304"),
+        (["-c", "/no/such", "-e", "begin { }"], "ERROR: -c: cannot run '/no/such'"),
+        (["-e", "uprobe:/no/such/binary:main { }"], "ERROR: "),
+        (["-o", "/no/such/dir/f", "-e", "begin { }"], "ERROR: cannot write to"),
+        (["/no/such/file.bt"], "ERROR: failed to open file"),
+        (["-e", ""], "ERROR: "),
+    ],
+)
+def test_mistakes_are_one_clear_message_and_status_1(args: list[str], says: str) -> None:
+    done = trace(*args)
+    assert done.status == 1, done.err
+    assert says in done.err and "Traceback" not in done.err and "internal" not in done.err
+    assert done.out == ""
+
+
+def test_what_needs_unsafe_is_refused_without_it() -> None:
+    done = trace("-e", 'begin { system("echo hi"); }')
+    assert done.status == 1 and "unsafe" in done.err
+    assert trace("-q", "--unsafe", "-e", 'begin { system("echo hi"); }').out == "hi\n\n"

@@ -31,7 +31,7 @@ def content(text: str) -> list[str]:
 
 
 PROGRAMS = [
-    'printf("%5d|%-5d|%05d|%x|%#x|%o|%X\\n", 3, 3, 3, 255, 255, 8, 255)',
+    'printf("%5d|%-5d|%x|%o|%X\\n", 3, 3, 255, 8, 255)',
     'printf("%.3d|%8.3d|%-8s|%8s|%u|%lu|%hhd|%hd\\n", 5, 5, "ab", "cd", -1, -1, 257, 65537)',
     'printf("%d %d %ld %x %lx %hhx\\n", -1, 0x1ffffffff, 0x1ffffffff, 0x1ffffffff, 0x1ffffffff, 511)',
     'printf("%c%c %% %p\\n", 65, 66, 16)',

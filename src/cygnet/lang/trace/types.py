@@ -20,6 +20,7 @@ class Type(NamedTuple):
 
     int     size signed            bool                       enum    size signed extra: CEnum
     str     size (NUL included)    buf     size (bytes)       none
+            extra CUT: text that fills it was cut, and is shown so
     ptr     elem (None: void) space                           array   elem length
     struct  size extra: CRecord    tuple   fields             record  fields names
     ksym    usym    mac    inet    username    gfp            func (a ksym or usym by probe)
@@ -69,8 +70,17 @@ NUMERIC = frozenset(("int", "bool", "enum"))
 CASTABLE = frozenset(("count", "sum", "min", "max", "avg"))
 
 
+#: mark of a string with one byte more than max_strlen: text that reaches into it was cut
+CUT = "cut"
+
+
 def string(capacity: int) -> Type:
     return Type("str", max(1, capacity))
+
+
+def read_string(max_strlen: int) -> Type:
+    """What str() without a length gives. Below 1024 there is a hidden byte, which shows that text was cut."""
+    return Type("str", max_strlen + 1, extra=CUT) if max_strlen < 1024 else string(max_strlen)
 
 
 def pointer(elem: Type | None, space: str) -> Type:
@@ -133,7 +143,7 @@ def promote(a: Type, b: Type) -> Type | None:
         if ka == "int":
             return promote_int(a, b)
         if ka in ("str", "buf"):
-            return a if a.size >= b.size else b
+            return a if a.size > b.size or (a.size == b.size and a.extra) else b
         if ka == "ptr":
             if a.elem == b.elem or b.elem is None:
                 return a._replace(space=a.space if a.space == b.space else NOSPACE)
@@ -274,7 +284,8 @@ def name(type: Type) -> str:
 
 def vtype(type: Type) -> VType:
     """The value type of a stored value, as user space reads it."""
-    return _VTYPES[type.kind](type)
+    result: VType = _VTYPES[type.kind](type)
+    return result
 
 
 def _v_fields(type: Type) -> VType:
@@ -321,7 +332,7 @@ _VTYPES: dict[str, Any] = {
     "bool": lambda t: VType("bool", 1),
     "enum": lambda t: VType("enum", 8, t.signed, names=t.extra.pairs()),
     "ptr": lambda t: VType("ptr", 8),
-    "str": lambda t: VType("str", t.size),
+    "str": lambda t: VType("str", t.size - (t.extra == CUT)),
     "buf": lambda t: VType("buf", 4 + t.size),
     "tuple": _v_fields,
     "record": _v_fields,

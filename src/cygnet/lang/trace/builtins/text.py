@@ -36,7 +36,7 @@ class Str(Builtin):
         first = args[0]
         if self._positional(c, first):
             first.const = c.params.text(first.number)  # type: ignore[attr-defined]
-            node.const = first.const
+            node.const = first.const if len(args) == 1 else first.const[: max(size - 1, 0)]
             return T.string(len(node.const) + 1)
         type = c.value(first)
         if first.const is not None and isinstance(first, (ast.StrLit, ast.Positional, ast.Binary)):
@@ -48,9 +48,10 @@ class Str(Builtin):
         if type.kind == "array" and type.elem.size == 1:
             return T.string(min(size, type.length or size))
         if type.kind not in ("ptr", "int"):
-            c.error(f"str() expects an integer or a pointer type as first argument ('{T.name(type)}' provided)",
-                    first.span)  # fmt: skip
-        return T.string(size)
+            c.error(
+                f"str() expects an integer or a pointer type as first argument ('{T.name(type)}' provided)", first.span
+            )
+        return T.string(size) if len(args) > 1 else T.read_string(size)
 
     @staticmethod
     def _positional(c: Checker, node: ast.Expr) -> bool:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from cygnet.lang.trace.types import Type
     from cygnet.source import Span
 
+MAP_KINDS = frozenset(("hash", "lruhash", "percpuhash", "percpulruhash"))
 _ROUNDS = 12  # a name's type can only grow a few times: int8 … int64, string sizes
 
 
@@ -51,11 +52,13 @@ class Checker(ExprChecker):
 
     def run(self) -> None:
         """Find every type. Raises SourceErrors with all that is wrong."""
-        for decl in self.program.map_decls:
-            self._declare_map(decl)
         for round in range(_ROUNDS):
             self.changed = False
             self.errors, self.warnings, self._seen = [], [], set()
+            for info in self.maps.values():
+                info.decl = None
+            for decl in self.program.map_decls:
+                self._declare_map(decl)
             for instance in self.instances:
                 self.check_instance(instance)
             if not self.changed:
@@ -117,7 +120,8 @@ class Checker(ExprChecker):
         """`info` is given a value of `type`."""
         info.written = True
         if info.fixed:
-            self.fits(info.type, type, span, info.name)
+            if self.fits(info.type, type, span, info.name) and info.type.kind == type.kind == "int":
+                self._warn_narrowing(info.type, type, span)
             return
         merged = T.promote(info.type, type)
         if merged is None:
@@ -129,6 +133,11 @@ class Checker(ExprChecker):
         elif merged != info.type:
             info.type = merged
             self.changed = True
+
+    def _warn_narrowing(self, declared: Type, given: Type, span: Span) -> None:
+        wider = T.promote_int(declared, given)
+        if self.final and wider != declared:
+            self.warn(f"a value of type '{T.name(given)}' may not fit '{T.name(declared)}'", span)
 
     def fits(self, declared: Type, given: Type, span: Span, what: str) -> bool:
         """Is a value of type `given` acceptable where `declared` is fixed?"""
@@ -235,13 +244,41 @@ class Checker(ExprChecker):
         info = self.map_info(decl.map)
         if info.decl is not None:
             self.error(f"{decl.map.name} is declared twice", decl.span)
+            return
         info.decl = decl
+        if decl.kind not in MAP_KINDS:
+            from cygnet.lang.trace.suggest import did_you_mean
+
+            guess = did_you_mean(decl.kind, MAP_KINDS)
+            hint = f"did you mean {guess}?" if guess else "one of " + " ".join(sorted(MAP_KINDS))
+            self.error(f"Unknown map kind: {decl.kind}", decl.span, [hint])
+        for arg in decl.args:
+            self.value(arg)
+        if len(decl.args) != 1 or type(decl.args[0].const) is not int or decl.args[0].const < 1:
+            self.error(f"{decl.kind}() takes how many entries the map may have, a literal number", decl.span)
 
     def _check_map(self, info: MapInfo) -> None:
         if not info.written and info.read_span is not None:
             self.error(f"Undefined map: {info.name}", info.read_span)
-        if info.decl is not None and info.keyed is None:
-            self.warn(f"Unused map: {info.name}", info.decl.span)
+        decl = info.decl
+        if decl is None:
+            return
+        if info.keyed is None:
+            self.warn(f"Unused map: {info.name}", decl.span)
+        elif not info.keyed:
+            self.error(f"{info.name} is declared as {decl.kind} and used without a key", info.span)
+        elif info.agg is not None and decl.kind in ("hash", "lruhash"):
+            self.error(
+                f"{info.name} is declared as {decl.kind}, which does not hold {info.agg.kind}()",
+                info.agg_span,
+                [f"declare it as percpu{decl.kind}, or leave the declaration out"],
+            )
+        elif info.agg is None and decl.kind.startswith("percpu"):
+            self.error(
+                f"{info.name} is declared as {decl.kind}, which holds only aggregations such as count()",
+                info.value_span,
+                [f"declare it as {decl.kind.removeprefix('percpu')}"],
+            )
 
     # -- statements -------------------------------------------------------------------------------
 
@@ -282,7 +319,7 @@ class Checker(ExprChecker):
             if info is None:
                 info = self.declare(target)
             self._touch(info, target)
-            self.grow_variable(info, type, node.value.span)
+            self._give(info, type, node.value)
             target.type = info.type
         elif isinstance(target, (ast.MapRef, ast.MapIndex)):
             self._assign_map(target, node.value)
@@ -323,18 +360,24 @@ class Checker(ExprChecker):
             value.type = T.Type("agg", 8, extra=info.agg)
             return
         type = self.value(value)
-        if isinstance(value, (ast.MapRef, ast.MapIndex)) and info.agg is None and info.value is T.UNKNOWN:
-            ref = value if isinstance(value, ast.MapRef) else value.map
-            if self.map_info(ref).agg is not None:
-                self.error(
-                    f"Map value '{T.name(T.Type('agg', extra=self.map_info(ref).agg))}' cannot be assigned from one map "
-                    "to another",
-                    value.span,
-                    ["cast it to an integer, such as (int64)@m, to store the value of the moment"],
-                )
+        if type.kind == "agg" and info.agg is None:
+            if type.extra.kind not in T.CASTABLE or (info.value.kind != "int" and (self.final or self.guess)):
+                self._aggregate_copied(info, type, value)
                 return
+            if info.value.kind != "int":
+                return  # a later assignment may still say that it is a map of integers
+            type = T.as_int(type)
         self.grow_value(info, type, value.span)
         target.type = info.value
+
+    def _aggregate_copied(self, info: MapInfo, type: Type, value: ast.Expr) -> None:
+        info.written = True
+        hints = ["cast it to an integer, such as (int64)@m, to store the value of the moment"]
+        self.error(
+            f"Map value '{T.name(type)}' cannot be assigned from one map to another",
+            value.span,
+            hints if type.extra.kind in T.CASTABLE else [],
+        )
 
     def target_map(self, target: ast.MapRef | ast.MapIndex) -> MapInfo:
         """The map behind an assignment's left side; its key is checked."""
@@ -350,7 +393,9 @@ class Checker(ExprChecker):
 
     def key_part(self, node: ast.Expr) -> Type:
         type = self.value(node)
-        return T.as_int(type) if type.kind == "agg" else type
+        if type.kind == "agg" and type.extra.kind in T.CASTABLE:
+            return T.as_int(type)
+        return type
 
     def stmt_Let(self, node: ast.Let) -> None:
         type = self.value(node.value) if node.value is not None else None
@@ -363,16 +408,17 @@ class Checker(ExprChecker):
                 info.type, info.fixed = declared, True
         if type is not None:
             assert node.value is not None
-            if info.fixed and self._literal_too_big(info.type, node.value):
-                return
-            self.grow_variable(info, type, node.value.span)
+            self._give(info, type, node.value)
 
-    def _literal_too_big(self, declared: Type, value: ast.Expr) -> bool:
+    def _give(self, info: VarInfo, given: Type, value: ast.Expr) -> None:
+        """A variable is assigned an expression: a literal must fit a declared type, the rest is converted."""
         const = value.const
-        if declared.kind == "int" and type(const) is int and not T.holds(declared, const):
-            self.error(f"Type mismatch: {const} does not fit '{T.name(declared)}'", value.span)
-            return True
-        return False
+        if info.fixed and info.type.kind == "int" and type(const) is int:
+            info.written = True
+            if not T.holds(info.type, const):
+                self.error(f"Type mismatch: {const} does not fit '{T.name(info.type)}'", value.span)
+        else:
+            self.grow_variable(info, given, value.span)
 
     def stmt_If(self, node: ast.If) -> None:
         self.condition(node.cond)
@@ -385,6 +431,7 @@ class Checker(ExprChecker):
             self.stmt_table[type(node.orelse)](node.orelse)
 
     def stmt_While(self, node: ast.While) -> None:
+        self.warn("while loops are deprecated", node.span, ["for ($i : 0..10) loops over a range"])
         self.condition(node.cond)
         self.loops += 1
         self.block(node.body)

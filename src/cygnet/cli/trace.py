@@ -11,6 +11,7 @@ from cygnet.cli.options import Request, parse
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from cygnet.kernel.target import LiveTarget
+    from cygnet.loader.runtime import KernelRuntime
     from cygnet.session.options import Options
     from cygnet.session.signals import Signals
     from cygnet.source import Source
@@ -74,11 +75,18 @@ def _compile_and_run(request: Request, signals: Signals) -> int:
             spec,
             options,
             LiveWorld(spec.settings),
-            lambda numbers: kernel_runtime(spec, target=target, session=numbers, source=source),
+            lambda numbers: _told(kernel_runtime(spec, target=target, session=numbers, source=source), options.verbose),
             signals,
         )
     finally:
         gc.unfreeze()
+
+
+def _told(runtime: KernelRuntime, verbose: bool) -> KernelRuntime:
+    """With -v, what works less well than it could here."""
+    for note in runtime.notes if verbose else ():
+        print(f"NOTE: {note}", file=sys.stderr)
+    return runtime
 
 
 def compiled(source: Source, options: Options, target: LiveTarget) -> ObjectSpec:

@@ -8,6 +8,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+INTERRUPTED = 130  # as shells count: 128 and the number of SIGINT
 #: sub-command → (module, what it is for); a module has main(args) -> exit status
 COMMANDS = {
     "trace": ("cygnet.cli.trace", "ask a running system a question in the tracing language"),
@@ -61,7 +62,10 @@ def _dispatch(args: list[str]) -> int:
             raise
         print(f"ERROR: `cygnet {name}` is not there yet", file=sys.stderr)
         return 1
-    status: int = module.main(rest)
+    try:
+        status: int = module.main(rest)
+    except KeyboardInterrupt:
+        return INTERRUPTED
     return status
 
 

@@ -50,6 +50,10 @@ def status_of(error: CygnetError, running: bool) -> int:
 
 
 def _unexpected(error: BaseException) -> int:
+    if isinstance(error, OSError) and error.strerror:
+        where = f": {error.filename}" if error.filename else ""
+        print(f"ERROR: {error.strerror}{where}", file=sys.stderr)
+        return INTERNAL
     kind = type(error).__name__
     print(
         f"ERROR: internal: {kind}: {error}\n"

@@ -86,3 +86,19 @@ def test_the_unexpected_is_one_line_and_status_2(
     monkeypatch.setenv("CYGNET_DEBUG", "1")
     report(RuntimeError("boom"))
     assert "RuntimeError: boom" in capfd.readouterr().err
+
+
+def test_what_the_system_refuses_is_one_line(capfd: pytest.CaptureFixture[str]) -> None:
+    assert report(OSError(24, "Too many open files", "/x")) == 2
+    assert capfd.readouterr().err == "ERROR: Too many open files: /x\n"
+
+
+def test_an_interrupt_is_no_traceback(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> None:
+    import cygnet.cli.list as command
+
+    def interrupted(args: list[str]) -> int:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(command, "main", interrupted)
+    assert cli.main(["list"]) == 130
+    assert capfd.readouterr().err == ""

@@ -133,4 +133,12 @@ def _member(btf: Any, found: Any, kind: str, path: str, type: str) -> tuple[int,
             return 0, 0, False
         raise RelocationError(f"{type}.{path}: {error}") from None
     size, signed = btf.size_of(place.type), resolve(place.type).is_signed
-    return {"offset": place.byte_offset, "size": size, "exists": 1}[kind], size, signed
+    return {"offset": _byte_offset(place, size), "size": size, "exists": 1}[kind], size, signed
+
+
+def _byte_offset(place: Any, size: int) -> int:
+    """Where a member is read. A bit-field: where the unit of its declared type begins, as compilers read it."""
+    if not place.bitfield_size:
+        return int(place.byte_offset)
+    inner = int(place.steps[-1].member.bit_offset)
+    return (int(place.bit_offset) - inner >> 3) + inner // (8 * size) * size

@@ -31,7 +31,9 @@ class SavedTarget:
         builder = Builder()
         number, signed = builder.integer(4), builder.integer(8, True)
         inner = builder.struct("", 12, [("x", number, 0), ("y", signed, 32)])
-        builder.struct("task", 64, [("pid", number, 128), ("", inner, 256), ("flag", number, 96, 3)])
+        builder.struct(
+            "task", 64, [("pid", number, 128), ("", inner, 256), ("flag", number, 96, 3), ("late", number, 108, 2)]
+        )
         builder.func("bpf_call_me", builder.func_proto(0, []))
         self._btf = Btf(builder.to_bytes())
 
@@ -111,6 +113,7 @@ def test_tracepoint_field_refused(data: tuple[str, int, bool], message: str) -> 
         (("offset", "pid", 0), 16),
         (("offset", "x", (4, False)), 32),
         (("offset", "y", (8, True)), 36),
+        (("offset", "late", (4, False)), 12),  # a bit-field is read from where its unit begins
         (("size", "pid", None), 4),
         (("size", "", None), 64),
         (("exists", "pid", None), 1),

@@ -7,6 +7,7 @@ import sys
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from cygnet.session.options import Options
+    from cygnet.source import Source
 
 _HELP = """\
 List what can be probed.
@@ -52,13 +53,12 @@ def show(pattern: str, verbose: bool) -> int:
     return 0
 
 
-def show_program(name: str, text: str, options: Options) -> int:
+def show_program(source: Source, options: Options) -> int:
     """Print the probes that a program would attach."""
+    from cygnet.cli.program import compiled
     from cygnet.kernel.target import LiveTarget
-    from cygnet.lang import trace as language
 
-    spec = language.compile(text, name, options, LiveTarget()).spec
-    for link in spec.links:
+    for link in compiled(source, options, LiveTarget()).links:
         print(link.probe)
     return 0
 

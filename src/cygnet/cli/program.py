@@ -1,0 +1,62 @@
+"""The program of a command line: its text, and what the compiler makes of it."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from cygnet.cli.options import Request
+    from cygnet.kernel.target import LiveTarget
+    from cygnet.session.options import Options
+    from cygnet.source import Source
+    from cygnet.spec.objects import ObjectSpec
+
+_PREFIXES = ("BPFTRACE_", "CYGNET_")
+
+
+def compiled(source: Source, options: Options, target: LiveTarget) -> ObjectSpec:
+    """Compile. Warnings go to stdout, as the peer's do, unless that is to be JSON."""
+    from cygnet.lang.trace.compile import compile_program
+    from cygnet.lang.trace.instances import Params
+
+    dump = None
+    if options.debug:
+        from cygnet.lang.trace.dump import Dump
+
+        dump = Dump(options.debug, sys.stdout.write)
+    named = {name: value if isinstance(value, str) else "" for name, value in options.named.items()}
+    environment = {name: value for name, value in os.environ.items() if name.startswith(_PREFIXES)}
+    result = compile_program(
+        source,
+        target,
+        params=Params(options.params, named),
+        environment=environment,
+        pid=options.pid,
+        unsafe=options.unsafe,
+        include_dirs=options.include_dirs,
+        includes=options.includes,
+        dump=dump,
+    )
+    if result.warnings and options.warnings:
+        from cygnet.cli.failures import warn
+
+        for warning in result.warnings:
+            warn(warning, sys.stderr if options.format == "json" else sys.stdout)
+    return result.spec
+
+
+def text(request: Request) -> tuple[str, str]:
+    """(name, text) of the program; what has no file is called stdin."""
+    from cygnet.errors import UsageError
+
+    if request.program is not None:
+        return "stdin", request.program
+    if request.file == "-":
+        return "stdin", sys.stdin.read()
+    try:
+        with open(request.file, encoding="utf-8", errors="surrogateescape") as file:
+            return request.file, file.read()
+    except OSError as error:
+        raise UsageError(f"failed to open file '{request.file}': {error.strerror}") from None

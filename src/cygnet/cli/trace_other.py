@@ -1,0 +1,53 @@
+"""What `cygnet trace` does besides running a program: list, help, version, info, format."""
+
+from __future__ import annotations
+
+import sys
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from cygnet.cli.options import Request
+
+
+def _list(request: Request) -> int:
+    from cygnet.cli.list import show, show_program
+
+    if request.program is not None or request.file:
+        from cygnet.cli.program import text
+        from cygnet.source import Source
+
+        return show_program(Source(*text(request)), request.options)
+    return show(request.search, request.options.verbose)
+
+
+def _help(request: Request) -> int:
+    from cygnet.cli.trace_help import TEXT
+
+    print(TEXT)
+    return 0
+
+
+def _version(request: Request) -> int:
+    from cygnet.cli import version
+
+    print(version())
+    return 0
+
+
+def _info(request: Request) -> int:
+    from cygnet.cli import main as command
+
+    return command(["doctor"])
+
+
+def _format(request: Request) -> int:
+    from cygnet.cli.program import text
+    from cygnet.lang.trace.parser import parse as parse_program
+    from cygnet.lang.trace.printer import to_text
+    from cygnet.source import Source
+
+    sys.stdout.write(to_text(parse_program(Source(*text(request)))))
+    return 0
+
+
+ACTIONS = {"list": _list, "help": _help, "version": _version, "info": _info, "format": _format}

@@ -35,7 +35,7 @@ def linear_bounds(bucket: int, low: int, high: int, step: int) -> tuple[int | No
     start = low + (bucket - 1) * step
     if start >= high:
         return high, None
-    return start, start + step
+    return start, min(start + step, high)
 
 
 def bounds(agg: str, args: Sequence[int | str]) -> Bounds:
@@ -63,21 +63,22 @@ def rows(counts: Sequence[int], agg: str, args: Sequence[int | str], div: int = 
 def text(table: Sequence[Row], agg: str, args: Sequence[int | str]) -> str:
     """The lines of a histogram, each with its newline."""
     top = max((row[2] for row in table), default=0) or 1
-    name = _log_label(int(args[0]) if args else 0) if agg == "hist" else _linear_label(int(args[2]))
-    return "".join(
-        [
-            f"{_header(low, high, name):<16}{count:>8} |{'@' * (_WIDTH * count // top):<{_WIDTH}}|\n"
-            for low, high, count in table
-        ]
-    )
+    k = int(args[0]) if args else 0
+    name = _log_label(k) if agg == "hist" else _linear_label(int(args[2]))
+    alone = max(2, 1 << k) if agg == "hist" else 0  # below it each number has a bucket of its own
+    out = []
+    for low, high, count in table:
+        header = _header(low, high, name, low is not None and low < alone)
+        out.append(f"{header:<16}{count:>8} |{'@' * (_WIDTH * count // top):<{_WIDTH}}|\n")
+    return "".join(out)
 
 
-def _header(low: int | None, high: int | None, name: Callable[[int], str]) -> str:
+def _header(low: int | None, high: int | None, name: Callable[[int], str], single: bool) -> str:
     if low is None:
         return f"(..., {name(high or 0)})"
     if high is None:
         return f"[{name(low)}, ...)"
-    if high == low + 1:
+    if single and high == low + 1:
         return f"[{low}]"
     return f"[{name(low)}, {name(high)})"
 

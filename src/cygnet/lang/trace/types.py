@@ -6,10 +6,14 @@ extended when it is stored, so that one width serves comparing, hashing and deco
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
-
 from cygnet.spec.values import Field as VField
 from cygnet.spec.values import VType
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, NamedTuple
+else:
+    from cygnet.named import NamedTuple
 
 #: The address spaces a pointer may be in. ``none`` where the probe has none: a generic read serves.
 KERNEL, USER, NOSPACE, BPF, CTX = "kernel", "user", "none", "bpf", "ctx"
@@ -89,6 +93,10 @@ def pointer(elem: Type | None, space: str) -> Type:
 
 def tuple_of(*fields: Type) -> Type:
     return Type("tuple", sum(map(storage, fields)), fields=fields)
+
+
+def record_of(names: tuple[str, ...], fields: tuple[Type, ...]) -> Type:
+    return Type("record", sum(map(storage, fields)), fields=fields, names=names)
 
 
 def literal_int(number: int) -> Type:
@@ -296,7 +304,7 @@ def _v_fields(type: Type) -> VType:
 
 def _v_struct(type: Type) -> VType:
     fields = []
-    for member in type.extra.members():
+    for member in type.extra.flat().values():  # anonymous members are seen from the outside
         inner = c_vtype(member.type)
         if inner is not None:
             fields.append(VField(member.offset, member.name, inner, member.shift, member.bits))
@@ -309,7 +317,11 @@ def c_vtype(type: Type) -> VType | None:
         return VType(type.kind, type.size, type.signed)
     if type.kind == "enum":
         return VType("enum", type.size, type.signed, names=type.extra.pairs())
+    if type.kind == "float":
+        return VType("none", type.size)
     if type.kind == "array":
+        if type.elem.kind == "int" and type.elem.size == 1 and type.elem.signed:
+            return VType("str", type.length)
         elem = c_vtype(type.elem)
         return VType("array", _natural(type), elem=elem, length=type.length) if elem else None
     if type.kind in ("struct", "str", "ptr", "mac"):

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from cygnet.lang.trace.lower.stmts import Lowerer
     from cygnet.lang.trace.types import Type
 
+ENOENT = 2
+
 
 def _split(args: Args) -> tuple[ast.MapRef | None, tuple[ast.Expr, ...]]:
     """The map and the key, of ``f(@m, k)`` and of the older ``f(@m[k])``."""
@@ -65,7 +67,17 @@ class Delete(Builtin):
             target, keys = _split(group)
             assert target is not None
             result = g.delete_key(target, keys)
+            if g.discarded is node and keys:
+                self._warn(g, node, result)
         return result
+
+    @staticmethod
+    def _warn(g: Lowerer, node: ast.Expr, deleted: Value) -> None:
+        """Nobody asks whether there was something to delete, so the user is told when there was not."""
+        code = (T.INT64, lambda record, at: g.b.store(record, g.const(-ENOENT), 8, at))
+        g.choose(
+            "eq", deleted, g.const(0), lambda: g.emit("helper_error", [code], text="map_delete_elem", span=node.span)
+        )
 
 
 class HasKey(Builtin):
@@ -113,10 +125,8 @@ class Find(Builtin):
         layout = g.unit.layout(target.name)
         read.type = T.Type("agg", extra=layout.agg) if layout.agg else layout.info.value
         info = g.variable(variable)
-        place = g.variable_place(info)
-        if place is None and info not in g.known:
-            g.b.write(info, g.const(0))
-            g.known.add(info)
+        if info.span is variable.span:  # find() is what declares it
+            g.clear_variable(info)
         g.choose("ne", there, g.const(0), lambda: g._assign_variable(variable, read))
         return there
 

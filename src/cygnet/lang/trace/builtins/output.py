@@ -10,6 +10,8 @@ from cygnet.lang.trace.lower.unit import CONTROL, EXIT_WORD
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from cygnet.ir.core import Value
     from cygnet.lang.trace.builtins.base import Args, Operand
     from cygnet.lang.trace.check.checker import Checker
@@ -111,6 +113,8 @@ class Print(Builtin):
             info = c.map_info(first)
             info.read_span = info.read_span or first.span
             first.type = T.NONE
+            if c.loops and c.final:
+                c.warn("print of a whole map in a loop: it is read when user space comes to it, each time", node.span)
             for arg in args[1:]:
                 if not isinstance(literal(c, arg, "print()'s top and div"), int):
                     c.error("print()'s top and div must be numbers", arg.span)
@@ -127,13 +131,30 @@ class Print(Builtin):
     def lower(self, g: Lowerer, node: ast.Expr, args: Args) -> Operand:
         first = args[0]
         if isinstance(first, ast.MapRef):
+            if first.name not in g.unit.layouts:  # never written: an earlier error says so
+                return g.const(0)
             top, div = ([int(arg.const) for arg in args[1:]] + [0, 0])[:2]
             g.emit("print_map", text=first.name, data=(top, div), control=True)
         elif first.type.kind == "agg" and first.type.extra.kind == "stats":
-            raise AssertionError("print of one stats value")
+            g.emit("print_value", [self._stats(g, first)])
         else:
             g.emit("print_value", [g.field(first)])
         return g.const(0)
+
+
+    @staticmethod
+    def _stats(g: Lowerer, node: ast.Expr) -> tuple[Type, Callable[[Value, int], None]]:
+        """One stats() as a record of its three numbers."""
+        count, total = g.read_stats(node)
+        signed = T.INTS[8, node.type.extra.signed]
+        average = g.average(total, count, signed.signed)
+        type = T.record_of(("count", "average", "total"), (T.UINT64, signed, signed))
+
+        def write(record: Value, at: int) -> None:
+            for offset, number in enumerate((count, average, total)):
+                g.b.store(record, number, 8, at + 8 * offset)
+
+        return type, write
 
 
 class WholeMap(Builtin):

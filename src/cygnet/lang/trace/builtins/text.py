@@ -7,12 +7,12 @@ from cygnet.lang.trace import types as T
 from cygnet.lang.trace.builtins.base import Builtin, literal
 from cygnet.lang.trace.lower.core import READ
 from cygnet.lang.trace.lower.operands import Gen, Mem
-from cygnet.lang.trace.lower.strings import compare, equal_bytes, search, text_type
+from cygnet.lang.trace.lower.strings import compare, equal_bytes, find_any, find_literal, search, text_type
 from cygnet.lang.trace.records import is_char
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from cygnet.ir.core import Value
+    from cygnet.ir.core import Block, Value
     from cygnet.lang.trace.builtins.base import Args, Operand
     from cygnet.lang.trace.check.checker import Checker
     from cygnet.lang.trace.lower.stmts import Lowerer
@@ -219,54 +219,10 @@ class StrContains(Builtin):
             return g.const(1 if self.name == "strcontains" else 0)
         pointer, size = place_text(g, hay)
         if isinstance(needle.const, bytes):
-            at = self._find_literal(g, pointer, size, needle.const)
+            at = find_literal(g, pointer, size, needle.const)
         else:
-            other, other_size = place_text(g, needle)
-            at = self._find_any(g, pointer, size, other, other_size)
+            at = find_any(g, pointer, size, *place_text(g, needle))
         return g.b.cmp("ne", at, g.const(-1)) if self.name == "strcontains" else at
-
-    @staticmethod
-    def _find_literal(g: Lowerer, pointer: Value, size: int, needle: bytes) -> Value:
-        if len(needle) > size:
-            return g.const(-1)
-        last = size - len(needle) + 1
-
-        def here(address: Value) -> Value:
-            return equal_bytes(g, address, needle)
-
-        return search(g, pointer, last, here, g.const(-1))
-
-    @staticmethod
-    def _find_any(g: Lowerer, pointer: Value, size: int, needle: Value, needle_size: int) -> Value:
-        """Both only known at run time: at each place, compare until the needle ends."""
-        b = g.b
-
-        def here(address: Value) -> Value:
-            index, result = object(), object()
-            b.write(index, b.const(0))
-            b.write(result, b.const(0))
-            head, test, body, check, next_, yes, out = (b.new_block() for _ in range(7))
-            b.jump(head)
-            b.start(head)
-            b.may_goto(test, out)
-            b.open(test)
-            b.br("ult", b.read(index), b.const(min(size, needle_size)), body, out)
-            b.open(body)
-            wanted = b.load(b.add(needle, b.read(index)), 1)
-            b.br("eq", wanted, b.const(0), yes, check)
-            b.open(check)
-            b.br("eq", b.load(b.add(address, b.read(index)), 1), wanted, next_, out)
-            b.open(next_)
-            b.write(index, b.add(b.read(index), b.const(1)))
-            b.jump(head)
-            b.seal(head)
-            b.open(yes)
-            b.write(result, b.const(1))
-            b.jump(out)
-            b.open(out)
-            return b.read(result)
-
-        return search(g, pointer, max(1, size - needle_size), here, b.const(-1))
 
 
 class StrLen(Builtin):
@@ -280,7 +236,11 @@ class StrLen(Builtin):
 
     def lower(self, g: Lowerer, node: ast.Expr, args: Args) -> Operand:
         pointer, size = place_text(g, args[0])
-        return search(g, pointer, size, lambda at: g.b.cmp("eq", g.b.load(at, 1), g.const(0)), g.const(size))
+
+        def ends(index: Value, yes: Block, no: Block) -> None:
+            g.b.br("eq", g.b.load(g.b.add(pointer, index), 1), g.const(0), yes, no)
+
+        return search(g, pointer, size, ends, g.const(size))
 
 
 class StrCap(StrLen):

@@ -6,7 +6,8 @@ from cygnet.ir.build import Builder
 from cygnet.ir.core import Function
 from cygnet.lang.trace import types as T
 from cygnet.lang.trace.lower.operands import Gen, Mem
-from cygnet.spec.relocs import CORE, SESSION, RelocTemplate
+from cygnet.lang.trace.lower.unit import CONTROL, ZERO_WORD
+from cygnet.spec.relocs import CORE, OPAQUE, SESSION, RelocTemplate
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -47,6 +48,7 @@ class Core:
         self.captured: dict[VarInfo, int] = {}
         self.frame: Value | None = None  # captured variables, and first a word: the probe has returned
         self.depth = 0
+        self.discarded: ast.Expr | None = None  # the expression of a statement: nobody wants its value
         self.exits: list[tuple[Block | None, Block | None]] = []  # (break, continue) targets
         self.b = self._function(name, "main", ())
 
@@ -73,6 +75,11 @@ class Core:
     def session(self, name: str) -> Value:
         """A number that the session gives when it loads the program."""
         return self.b.reloc(RelocTemplate(SESSION, name, "imm64"))
+
+    def opaque_zero(self) -> Value:
+        """A 0 that the verifier cannot see through. A counter that it knows would be followed round by round,
+        up to its limit of a million instructions; one that it does not know leaves the loop to may_goto."""
+        return self.b.load(self.b.map_value(CONTROL, 8 * ZERO_WORD), 8, reloc=RelocTemplate(OPAQUE, "", "insn"))
 
     def ctx(self) -> Value:
         assert not self.depth, "the context cannot be reached inside a callback"
@@ -210,7 +217,7 @@ class Core:
         if mem.space == "bpf":
             self.b.memcpy(to, self.b.offset(mem.addr, mem.offset), size)
             return
-        exact = T.natural_size(type)
+        exact = size if type.kind in ("tuple", "record") else T.natural_size(type)
         if exact < size:
             self.b.memzero(pointer, 8, offset + size - 8)
         if exact:

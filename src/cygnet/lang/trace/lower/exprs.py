@@ -61,7 +61,7 @@ class ExprLowerer(EventLowerer):
         if info in self.captured:
             assert self.frame is not None
             return Mem(self.frame, "bpf", info.type, self.captured[info])
-        if info.type.kind in T.SCALARS:
+        if info.type.kind in T.SCALARS and not info.addressed:
             return None
         slot = self.slots.get(info)
         if slot is None:
@@ -149,7 +149,7 @@ class ExprLowerer(EventLowerer):
 
     def arithmetic(self, op: str, a: Value, b: Value, node: ast.Expr | ast.Assign) -> Value:
         """Integer arithmetic in 64 bits. Division by zero gives 1 and a warning."""
-        if op in "/%" and b.op != "const":
+        if op in "/%" and (b.op != "const" or not b.imm):
             return self._divide(_ALU[op], a, b, node)
         if op in ("<<", ">>") and b.op == "const" and b.imm >= 64:
             return self.const(0)
@@ -350,6 +350,24 @@ class ExprLowerer(EventLowerer):
             return Mem(self.in_memory(result, node.type), "bpf", node.type)
         return result
 
+    def low_AddressOf(self, node: ast.AddressOf) -> Value:
+        from cygnet.lang.trace.lower.addresses import lower_address
+
+        return lower_address(self, node)  # type: ignore[arg-type]
+
+    def low_TypeInfo(self, node: ast.TypeInfo) -> Gen:
+        from cygnet.lang.trace.check.addresses import btf_id, names_of
+
+        texts = names_of(node.arg.type)
+
+        def store(pointer: Value, offset: int, type: Type, pad: bool) -> None:
+            number, *places = T.offsets(type)
+            self.b.store(pointer, self.const(btf_id(node.arg.type)), 8, offset + number)
+            for text, at, field in zip(texts, places, type.fields[1:]):
+                self.store_bytes(text.encode(), field, pointer, offset + at, pad)
+
+        return Gen(node.type, store)
+
     def low_Comptime(self, node: ast.Comptime) -> Value | Mem | Gen:
         return self.operand(node.operand)
 
@@ -388,6 +406,11 @@ class ExprLowerer(EventLowerer):
         return Mem(address, space, type.elem)
 
     def _member(self, mem: Mem, record: Any, member: Any, node: ast.Field) -> Value | Mem | Gen:
+        place = self.member_mem(mem, record, member, node)
+        return self.read_member(place, member) if node.type.kind in T.SCALARS else place
+
+    def member_mem(self, mem: Mem, record: Any, member: Any, node: ast.Field) -> Mem:
+        """Where a member of the record at `mem` lies."""
         offset = mem.offset + member.offset
         place = Mem(mem.addr, mem.space, node.type, offset)
         if mem.space not in ("bpf", "ctx") and record.system:
@@ -395,8 +418,6 @@ class ExprLowerer(EventLowerer):
                 place.root, place.path = mem.root, f"{mem.path}.{node.name}"
             elif record.name and not mem.offset:
                 place.root, place.path = record.name, node.name
-        if node.type.kind in T.SCALARS:
-            return self.read_member(place, member)
         return place
 
     def argument(self, node: ast.Field) -> Value | Mem | Gen:

@@ -190,24 +190,32 @@ class MapLowerer(ExprLowerer):
     def _read_aggregate(self, layout: Layout, node: ast.MapRef | ast.MapIndex) -> Value:
         """An aggregation as a number: all CPUs are read now."""
         if isinstance(node, ast.MapRef):
-            slot = self.new_slot(8, "zero_key")
-            self.b.store(slot, self.const(0), 8)
-            return self.sum_cpus(layout, layout.name, slot)
+            return self.sum_cpus(layout, layout.name, self._zero_key())
         result = object()
         self.with_key(layout, node.keys, lambda map, key: self.b.write(result, self.sum_cpus(layout, map, key)))
         return self.b.read(result)
 
     def sum_cpus(self, layout: Layout, map: str, key: Value) -> Value:
         """What the copies of all CPUs come to: their sum, least, greatest or average."""
+        total, times = self._merge_cpus(layout, map, key)
+        agg = layout.agg
+        assert agg is not None
+        return self.average(total, times, agg.signed) if agg.kind == "avg" else total
+
+    def _merge_cpus(self, layout: Layout, map: str, key: Value) -> tuple[Value, Value]:
+        """The sum (or the extreme) of all CPUs' copies, and how often they were added to."""
         b, agg = self.b, layout.agg
         assert agg is not None
         total, times, cpu = object(), object(), object()
-        for variable in (total, times, cpu):
+        for variable in (total, times):
             b.write(variable, self.const(0))
-        head, more, read, out = (b.new_block() for _ in range(4))
+        b.write(cpu, self.opaque_zero())
+        head, test, more, read, out = (b.new_block() for _ in range(5))
         cpus = self.session("possible_cpus")
         b.jump(head)
         b.start(head)
+        b.may_goto(test, out)
+        b.open(test)
         b.br("ult", b.read(cpu), cpus, more, out)
         b.open(more)
         found = b.call("map_lookup_percpu_elem", b.map(map), key, b.read(cpu))
@@ -218,15 +226,13 @@ class MapLowerer(ExprLowerer):
             self._merge_extreme(agg, value, b.load(found, 8, 8), total, times)
         else:
             b.write(total, b.add(b.read(total), value))
-            if agg.kind == "avg":
+            if agg.kind in ("avg", "stats"):
                 b.write(times, b.add(b.read(times), b.load(found, 8, 8)))
         b.write(cpu, b.add(b.read(cpu), self.const(1)))
         b.jump(head)
         b.seal(head)
         b.open(out)
-        if agg.kind == "avg":
-            return self._average(b.read(total), b.read(times), agg.signed)
-        return b.read(total)
+        return b.read(total), b.read(times)
 
     def _merge_extreme(self, agg: T.Agg, value: Value, count: Value, total: object, times: object) -> None:
         b = self.b
@@ -243,7 +249,28 @@ class MapLowerer(ExprLowerer):
         b.jump(skip)
         b.open(skip)
 
-    def _average(self, total: Value, times: Value, signed: bool) -> Value:
+    def read_stats(self, node: ast.Expr) -> tuple[Value, Value]:
+        """(count, total) of a stats()."""
+        assert isinstance(node, (ast.MapRef, ast.MapIndex))
+        layout = self.unit.layout(node.name if isinstance(node, ast.MapRef) else node.map.name)
+        total, times = object(), object()
+
+        def read(map: str, key: Value) -> None:
+            for variable, value in zip((total, times), self._merge_cpus(layout, map, key)):
+                self.b.write(variable, value)
+
+        if isinstance(node, ast.MapIndex):
+            self.with_key(layout, node.keys, read)
+        else:
+            read(layout.name, self._zero_key())
+        return self.b.read(times), self.b.read(total)
+
+    def _zero_key(self) -> Value:
+        slot = self.new_slot(8, "zero_key")
+        self.b.store(slot, self.const(0), 8)
+        return slot
+
+    def average(self, total: Value, times: Value, signed: bool) -> Value:
         """total / times towards zero; a signed sum's magnitude is divided."""
         zero = self.const(0)
         divide = lambda n: self.select("eq", times, zero, lambda: zero, lambda: self.b.binary("udiv", n, times))  # noqa: E731

@@ -6,19 +6,18 @@ from cygnet.lang.trace import ast
 from cygnet.lang.trace import types as T
 from cygnet.lang.trace.lower.maps import MapLowerer
 from cygnet.lang.trace.lower.operands import Gen, Mem
-from cygnet.lang.trace.lower.unit import CONTROL, ZERO_WORD
-from cygnet.spec.relocs import OPAQUE, RelocTemplate
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-    from cygnet.ir.core import Block, Module, Value
+    from cygnet.ir.core import Module, Value
     from cygnet.lang.trace.check.names import VarInfo
     from cygnet.lang.trace.instances import Instance
     from cygnet.lang.trace.lower.unit import Layout, Unit
 
 _GO_ON, _STOP = 0, 1  # what a callback tells the kernel's loop
+_RETURNED, _BROKE = 1, 2  # what the first word of the frame tells about a callback that stopped
 
 
 class Lowerer(MapLowerer):
@@ -31,7 +30,6 @@ class Lowerer(MapLowerer):
         self._callbacks = 0
         self.types: Any = None
         self.only_pid = False
-        self.known: set[VarInfo] = set()
 
     def module(self) -> Module:
         from cygnet.ir.core import Module
@@ -110,6 +108,7 @@ class Lowerer(MapLowerer):
             if node.block.value is not None and not self.b.ended:
                 self.statement_expr(node.block.value)
         elif node.const is None:
+            self.discarded = node
             thing = self.operand(node)
             if isinstance(thing, Gen) and thing.once and node.type.kind not in ("none", "never"):
                 self.in_memory(thing, node.type)
@@ -127,7 +126,10 @@ class Lowerer(MapLowerer):
         self._branch(node.cond, lambda: run(node.then), None if orelse is None else lambda: run(orelse))
 
     def stmt_Discard(self, node: ast.Discard) -> None:
-        self.statement_expr(node.value)
+        if node.value.const is None:
+            thing = self.operand(node.value)
+            if isinstance(thing, Gen) and thing.once:
+                self.in_memory(thing, node.value.type)
 
     def stmt_Assign(self, node: ast.Assign) -> None:
         target = node.target
@@ -176,6 +178,9 @@ class Lowerer(MapLowerer):
         if node.value is not None:
             self._assign_variable(node.var, node.value)
             return
+        self.clear_variable(info)
+
+    def clear_variable(self, info: VarInfo) -> None:
         place = self.variable_place(info)
         if place is None:
             self.b.write(info, self.const(0))
@@ -207,12 +212,6 @@ class Lowerer(MapLowerer):
         self.memo.pop()
         b.seal(head)
         b.open(out)
-
-    def opaque_zero(self) -> Value:
-        """A 0 that the verifier cannot see through. A counter that it knows would be followed round by round,
-        up to its limit of a million instructions; one that it does not know leaves the loop to may_goto."""
-        template = RelocTemplate(OPAQUE, "", "insn")
-        return self.b.load(self.b.map_value(CONTROL, 8 * ZERO_WORD), 8, reloc=template)
 
     def _hide_variables(self, node: ast.While) -> None:
         """Make the numbers that a loop changes unknown to the verifier."""
@@ -287,8 +286,11 @@ class Lowerer(MapLowerer):
         target = self.exits[-1][which]
         if target is not None:
             self.b.jump(target)
-        else:
-            self.b.ret(self.const(_STOP if which == 0 else _GO_ON))
+            return
+        if which == 0:
+            assert self.frame is not None
+            self.b.store(self.frame, self.const(_BROKE), 8)
+        self.b.ret(self.const(_STOP if which == 0 else _GO_ON))
 
     def stmt_Return(self, node: ast.Return) -> None:
         if node.value is not None:
@@ -301,7 +303,7 @@ class Lowerer(MapLowerer):
             self.b.ret(self.const(0))
             return
         assert self.frame is not None
-        self.b.store(self.frame, self.const(1), 8)
+        self.b.store(self.frame, self.const(_RETURNED), 8)
         self.b.ret(self.const(_STOP))
 
     # -- loops over maps --------------------------------------------------------------------------
@@ -315,13 +317,16 @@ class Lowerer(MapLowerer):
             assert self.frame is not None and key is not None
             name = self._callback(node, layout, map, key)
             b.call("for_each_map_elem", b.map(map), b.func(name), self.frame, self.const(0))
-            go_on, stop = b.new_block(), b.new_block()
-            b.br("eq", b.load(self.frame, 8), self.const(0), go_on, stop)
-            b.open(stop)
-            if self.depth:
-                b.ret(self.const(_STOP))
-            else:
-                b.ret(self.const(0))
+            go_on, ended, returned, broke = (b.new_block() for _ in range(4))
+            word = b.load(self.frame, 8)
+            b.br("eq", word, self.const(0), go_on, ended)
+            b.open(ended)
+            b.br("eq", word, self.const(_RETURNED), returned, broke)
+            b.open(returned)
+            b.ret(self.const(_STOP if self.depth else 0))
+            b.open(broke)
+            b.store(self.frame, self.const(0), 8)
+            b.jump(after)
             b.open(go_on)
         b.jump(after)
         b.open(after)
@@ -339,6 +344,11 @@ class Lowerer(MapLowerer):
         key = Mem(self.b.param(1), "bpf", key_type, padded=True)
         info = self.variable(node.var)
         self.views[info] = (self.load_typed(key, key_type, stored=True), self._loop_value(layout, map, key))
+        if info in self.captured:  # a loop inside uses it: it is copied to where that one finds it
+            element, place = self._view(info), self.variable_place(info)
+            assert place is not None
+            element.store(place.addr, place.offset, info.type, False)
+            del self.views[info]
         self.block(node.body)
         if not self.b.ended:
             self.b.ret(self.const(_GO_ON))

@@ -467,9 +467,9 @@ class ExprChecker:
         return type
 
     def expr_AddressOf(self, node: ast.AddressOf) -> Type:
-        self.value(node.operand)
-        self.error("The address of a variable or map (&) is not yet compiled", node.span)
-        return T.UNKNOWN
+        from cygnet.lang.trace.check.addresses import check_address
+
+        return check_address(self, node)
 
     # -- members and elements ---------------------------------------------------------------------
 
@@ -480,6 +480,8 @@ class ExprChecker:
         type = self.value(operand)
         if type.kind == "unknown":
             return type
+        if isinstance(operand, ast.TypeInfo):
+            return self._typeinfo_part(node, operand, node.name)
         if type.kind == "record":
             if node.name not in type.names:
                 self._no_member(node, T.name(type), type.names)
@@ -532,8 +534,21 @@ class ExprChecker:
             return T.UNKNOWN
         return self.instance.argument_type(arg, self.types)
 
+    def _typeinfo_part(self, node: ast.Field | ast.TupleIndex, operand: ast.TypeInfo, name: str | int) -> Type:
+        from cygnet.lang.trace.check.addresses import PARTS, part_of
+
+        index = name if isinstance(name, int) else PARTS.get(name, -1)
+        if not 0 <= index < 3:
+            self.error(f"typeinfo() has no part '{name}'", node.span, ["btf_id, base_type and full_type"])
+            return T.UNKNOWN
+        node.const = part_of(operand, index)
+        result: Type = operand.type.fields[index]
+        return result
+
     def expr_TupleIndex(self, node: ast.TupleIndex) -> Type:
         type = self.value(node.operand)
+        if isinstance(node.operand, ast.TypeInfo) and type.kind == "record":
+            return self._typeinfo_part(node, node.operand, node.index)
         return self._tuple_item(type, node.index, node)
 
     def _tuple_item(self, type: Type, index: int, node: ast.Expr) -> Type:
@@ -672,8 +687,9 @@ class ExprChecker:
         return T.UINT64
 
     def expr_TypeInfo(self, node: ast.TypeInfo) -> Type:
-        self.error("typeinfo() is not yet compiled", node.span)
-        return T.UNKNOWN
+        from cygnet.lang.trace.check.addresses import check_typeinfo
+
+        return check_typeinfo(self, node)
 
     def expr_Cast(self, node: ast.Cast) -> Type:
         operand = self.value(node.operand)

@@ -15,9 +15,10 @@ if TYPE_CHECKING:
 
 class VarInfo:
     """A scratch variable of one scope. `fixed`: its type was declared. `depth`: how many callbacks (loop
-    bodies that the kernel calls) enclose it; `captured`: a deeper one uses it, so it lives in memory."""
+    bodies that the kernel calls) enclose it; `captured`: a deeper one uses it, so it lives in memory;
+    `addressed`: so does one whose address is taken."""
 
-    __slots__ = ("captured", "depth", "fixed", "name", "read", "span", "type", "written")
+    __slots__ = ("addressed", "captured", "depth", "fixed", "name", "read", "span", "type", "written")
 
     def __init__(self, name: str, span: Span, depth: int) -> None:
         self.name = name
@@ -26,6 +27,7 @@ class VarInfo:
         self.type: Type = T.UNKNOWN
         self.fixed = False
         self.captured = False
+        self.addressed = False
         self.read = False
         self.written = False
 

@@ -19,13 +19,13 @@ Block parameters are always ``i64``, or one pointer kind throughout.
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any
+    from typing import Any, NamedTuple
 
     from cygnet.source import Span
+else:
+    from cygnet.named import NamedTuple
 
 I64 = "i64"
 NONE = "none"

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 from cygnet.isa.consts import LD_IMM64
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import NamedTuple
+else:
+    from cygnet.named import NamedTuple
 
 
 class Insn(NamedTuple):

@@ -7,12 +7,17 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
-from typing import NamedTuple
 
 from cygnet.errors import CygnetError, NotSupported, PermissionDenied
 from cygnet.kernel import denied, features, links, progs, tracefs
 from cygnet.kernel.maps import KernelMap
 from cygnet.uapi import bpf, perf
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import NamedTuple
+else:
+    from cygnet.named import NamedTuple
 
 OK, MISSING, UNKNOWN = "ok", "missing", "unknown"
 ROOT = "sudo cygnet doctor"

@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import errno as _errno
 from collections.abc import Iterator
-from typing import NamedTuple
 
 from cygnet.kernel import sys
 from cygnet.uapi import bpf, layouts
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import NamedTuple
+else:
+    from cygnet.named import NamedTuple
 
 
 class MapInfo(NamedTuple):

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from cygnet.probes.model import Match, Parsed
 from cygnet.probes.syntax import count, no_wildcard, wrong
 from cygnet.uapi.bpf import BPF_PROG_TYPE_PERF_EVENT
@@ -11,6 +9,7 @@ from cygnet.uapi.bpf import BPF_PROG_TYPE_PERF_EVENT
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from typing import Any
 
     from cygnet.probes.model import Options, Part
     from cygnet.probes.registry import Provider

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from cygnet.probes.model import Parsed
 from cygnet.probes.syntax import count, wrong
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from typing import Any
 
     from cygnet.probes.model import Part, Target
     from cygnet.probes.registry import Provider

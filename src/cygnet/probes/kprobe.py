@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from cygnet.probes.model import Parsed
 from cygnet.probes.numbers import number
 from cygnet.probes.syntax import count, function_offset, wrong
@@ -11,6 +9,7 @@ from cygnet.probes.syntax import count, function_offset, wrong
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from typing import Any
 
     from cygnet.probes.model import Part, Target
     from cygnet.probes.registry import Provider

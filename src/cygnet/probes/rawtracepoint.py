@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from cygnet.btf.kinds import FUNC, TYPEDEF
 from cygnet.errors import ProbeError
 from cygnet.probes.model import Arg, Match, Parsed
@@ -13,6 +11,7 @@ from cygnet.uapi.bpf import BPF_PROG_TYPE_RAW_TRACEPOINT
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from typing import Any
 
     from cygnet.probes.model import Options, Part, Target
     from cygnet.probes.registry import Provider

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
-
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from typing import Any, NamedTuple
 
     from cygnet.probes.model import Arg, Match, Options, Parsed, Part, Target
     from cygnet.source import Span
+else:
+    from cygnet.named import NamedTuple
 
 
 class Provider(NamedTuple):

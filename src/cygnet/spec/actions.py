@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
-
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any, NamedTuple
+
     from cygnet.spec.values import VType
+else:
+    from cygnet.named import NamedTuple
 
 
 class Action(NamedTuple):

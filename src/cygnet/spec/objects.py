@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
-
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any, NamedTuple
+
     from cygnet.spec.actions import Action
     from cygnet.spec.mapviews import MapView
     from cygnet.spec.relocs import Reloc
+else:
+    from cygnet.named import NamedTuple
 
 
 class MapSpec(NamedTuple):

@@ -21,7 +21,12 @@ with what was assumed when it was compiled. Kinds::
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, NamedTuple
+else:
+    from cygnet.named import NamedTuple
+
 
 MAP = "map"
 MAP_VALUE = "map_value"

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 from cygnet.lang.trace import types as T
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from typing import Any
+    from typing import Any, NamedTuple
 
     from cygnet.btf import Btf
     from cygnet.btf.types import BtfType
     from cygnet.lang.trace.types import Type
+else:
+    from cygnet.named import NamedTuple
 
 
 class CMember(NamedTuple):

@@ -12,16 +12,23 @@ SOURCES := $(shell find src -name '*.py') pyproject.toml
 SETUP := VENV=$(VENV) scripts/setup.sh
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check format bench develop wheel clean system-test system-trace
+.PHONY: help demo test check format bench develop wheel clean vmlab vmlab-all system-test system-trace
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: $(VENV)/.installed system-trace ## ask three questions of a small workload of its own
 	@$(BIN)/python scripts/demo.py
 
 test: $(VENV)/.installed-dev system-test ## install what the tests need, then run them all
 	@$(BIN)/python -m pytest tests $(PYTEST_ARGS)
+	@VENV=$(VENV) scripts/vmlab/test.sh --if-possible smoke
+
+vmlab: $(VENV)/.installed-dev ## run the kernel lab's tests and some others on Debian's 6.12 kernel, in QEMU
+	@VENV=$(VENV) scripts/vmlab/test.sh smoke $(PYTEST_ARGS)
+
+vmlab-all: $(VENV)/.installed-dev ## run all kernel tests there
+	@VENV=$(VENV) scripts/vmlab/test.sh all $(PYTEST_ARGS)
 
 check: $(VENV)/.installed-dev ## style, types, layers, architecture
 	$(BIN)/ruff check

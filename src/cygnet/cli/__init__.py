@@ -13,6 +13,7 @@ INTERRUPTED = 130  # as shells count: 128 and the number of SIGINT
 COMMANDS = {
     "trace": ("cygnet.cli.trace", "ask a running system a question in the tracing language"),
     "list": ("cygnet.cli.list", "list what can be probed; -v shows fields and types"),
+    "tools": ("cygnet.cli.tools", "list ready-made tools (opensnoop, biolatency …); `cygnet NAME` runs one"),
     "doctor": ("cygnet.cli.doctor", "tell what this machine can do, and what mends what it cannot"),
     "asm": ("cygnet.cli.asm", "assemble eBPF text to instructions"),
     "disasm": ("cygnet.cli.disasm", "disassemble eBPF instructions"),
@@ -51,8 +52,7 @@ def _dispatch(args: list[str]) -> int:
         print(version())
         return 0
     if name not in COMMANDS:
-        print(_unknown(name), file=sys.stderr)
-        return 1
+        return _tool(name, rest)
     from importlib import import_module
 
     try:
@@ -67,6 +67,18 @@ def _dispatch(args: list[str]) -> int:
     except KeyboardInterrupt:
         return INTERRUPTED
     return status
+
+
+def _tool(name: str, rest: list[str]) -> int:
+    """What is no sub-command may be a ready-made tool."""
+    from cygnet.tools import is_tool
+
+    if not is_tool(name):
+        print(_unknown(name), file=sys.stderr)
+        return 1
+    from cygnet.cli.tools import run
+
+    return run(name, rest)
 
 
 def version() -> str:
@@ -87,6 +99,8 @@ def _help() -> str:
 def _unknown(name: str) -> str:
     from difflib import get_close_matches
 
-    close = get_close_matches(name, COMMANDS, 1, 0.5)
+    from cygnet.tools import names
+
+    close = get_close_matches(name, [*COMMANDS, *names()], 1, 0.5)
     hint = f"HINT: did you mean `{close[0]}`?" if close else f"HINT: the commands are {', '.join(COMMANDS)}"
     return f"ERROR: there is no command {name!r}\n{hint}"

@@ -16,12 +16,14 @@ _KEY = bytes(4)
 class Words:
     """The words, through shared memory where the map offers it, else by look-up and update."""
 
-    __slots__ = ("_memory", "_store", "_words", "control")
+    __slots__ = ("_memory", "_seen", "_store", "_total", "_words", "control")
 
     def __init__(self, control: Control, store: MapStore) -> None:
         self.control = control
         self._store = store
         self._memory: Any = None
+        self._total = 0
+        self._seen = [0] * control.pending_count
         self._words: memoryview | None = None
         share = getattr(store, "mmap", None)
         if share is not None:
@@ -42,10 +44,17 @@ class Words:
         self._store.update(_KEY, old[: word * 8] + value.to_bytes(8, "little") + old[word * 8 + 8 :])
 
     def take_pending(self) -> int:
-        """The pending bits, which are then 0. A bit that is set between the two is set again by the next event."""
-        bits = self.get(PENDING)
-        if bits:
-            self.set(PENDING, 0)
+        """A bit for each action of control that has found the ring full since the last call."""
+        total = self.get(PENDING)
+        if total == self._total:
+            return 0
+        self._total = total
+        bits = 0
+        for number, seen in enumerate(self._seen):
+            now = self.get(self.control.pending + number)
+            if now != seen:
+                self._seen[number] = now
+                bits |= 1 << number
         return bits
 
     def drops(self) -> list[tuple[str, int]]:

@@ -32,7 +32,7 @@ class Action(NamedTuple):
     skboutput       path                …
 
     `where` is (name, line, column, end column) in the source, `source_line` the text of that line.
-    `pending`: bit number in the control map's pending word, or -1. `json` names the JSON type.
+    `pending`: its number among the actions of control (spec.objects.Control), or -1. `json` names the JSON type.
     """
 
     kind: str

@@ -101,9 +101,11 @@ class ObjectSpec(NamedTuple):
 class Control(NamedTuple):
     """The control map: one array value of u64 words, shared with the programs.
 
-    word 0: exit asked for (0, or 1 + (status << 8)), word 1: bits of actions that found the ring full
-    (bit n = the action whose `pending` is n), word 2: events lost, word 3: the reader sleeps,
-    word 4: always 0, word `drops` + i: updates that the i-th name of `drop_maps` refused because it was full.
+    word 0: exit asked for (0, or 1 + (status << 8)), word 1: how often an action of control (exit, print,
+    clear …) found the ring full, word 2: events lost, word 3: the reader sleeps, word 4: always 0, word
+    `pending` + n: how often that happened to the action whose `pending` is n, word `drops` + i: updates
+    that the i-th name of `drop_maps` refused because it was full. Programs only add to the counters and
+    the reader only reads them, so that nothing is lost between the two.
 
     Wake-ups: a program reads word 3 after it has reserved its record, and submits with
     BPF_RB_FORCE_WAKEUP when it is 1, with BPF_RB_NO_WAKEUP when it is 0. So a busy reader is never
@@ -117,3 +119,5 @@ class Control(NamedTuple):
     ring: str
     drops: int
     drop_maps: tuple[str, ...]
+    pending: int = 5
+    pending_count: int = 0

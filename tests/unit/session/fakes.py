@@ -13,7 +13,7 @@ from cygnet.spec.values import Field, VType
 
 U8, U32, U64 = VType("int", 1), VType("int", 4), VType("int", 8)
 I32, I64 = VType("int", 4, True), VType("int", 8, True)
-CONTROL = Control("control", "ring", 8, ())
+CONTROL = Control("control", "ring", 8, (), pending=5, pending_count=3)
 
 
 def string(size: int) -> VType:

@@ -145,7 +145,9 @@ def test_a_full_ring_loses_no_control(tmp_path: Path, capfd: pytest.CaptureFixtu
         runtime.stores["m"].data[bytes(4)] = words(4, 5)
         runtime.ring.put(record(0, 1))
         control_word(runtime, 0, 1 + (3 << 8))
-        control_word(runtime, 1, 0b111)
+        control_word(runtime, 1, 3)
+        for action in range(3):
+            control_word(runtime, 5 + action, 1)
         control_word(runtime, 2, 41)
 
     done = Run(tmp_path, spec(link("tracepoint", "tp")), {"tp": probe})

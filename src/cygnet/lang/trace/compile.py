@@ -8,7 +8,7 @@ from cygnet.lang.trace.check.checker import Checker
 from cygnet.lang.trace.config import Config
 from cygnet.lang.trace.instances import Instance, Params, make_instances
 from cygnet.lang.trace.lower.stmts import Lowerer
-from cygnet.lang.trace.lower.unit import CONTROL, DROP_WORDS, LOST_WORD, RING, SCRATCH, Unit
+from cygnet.lang.trace.lower.unit import ACTION_WORDS, CONTROL, DROP_WORDS, LOST_WORD, RING, SCRATCH, Unit
 from cygnet.lang.trace.parser import parse
 from cygnet.lang.trace.records import CTypes
 from cygnet.source import Source
@@ -75,10 +75,29 @@ def compile_program(
     checker = Checker(program, instances, types, config, params)
     checker.unsafe = unsafe
     checker.run()
+    _check_parameters(params)
     if dump:
         dump.types(checker)
     spec = _generate(checker, config, source, target, pid, unsafe, dump)
     return Result(spec, [*config.warnings, *c_warnings, *warnings, *checker.warnings], source, config)
+
+
+def _check_parameters(params: Params) -> None:
+    """A named parameter that the program does not know is a mistake of whoever runs it. Raises UsageError."""
+    unknown = [name for name in params.named if name not in params.used and name != "help"]
+    if not unknown:
+        return
+    from cygnet.errors import UsageError
+    from cygnet.lang.trace.suggest import did_you_mean
+
+    error = UsageError(f"unexpected named parameter: --{unknown[0]}")
+    guess = did_you_mean(unknown[0], params.used)
+    known = ", ".join("--" + name for name in params.used)
+    error.hints = (
+        *([f"did you mean --{guess}?"] if guess else []),
+        f"the program's parameters: {known}" if known else "the program has no named parameters",
+    )
+    raise error
 
 
 def _c_text(
@@ -168,8 +187,10 @@ def _generate(
 ) -> ObjectSpec:
     unit = Unit(config, checker.maps, unsafe=unsafe)
     lowered: list[tuple[Instance, str, Module]] = []
+    shared = len(checker.instances) != len({id(instance.probe) for instance in checker.instances})
     for instance in checker.instances:
-        checker.check_instance(instance)  # the notes on the tree are this instance's again
+        if shared:
+            checker.check_instance(instance)  # the notes on the tree are this instance's again
         name = _program_name(instance)
         lowerer = Lowerer(unit, instance, name)
         lowerer.types = checker.types
@@ -182,7 +203,7 @@ def _generate(
     programs, links, scratch = _programs(lowered, config, source)
     if dump:
         dump.instructions(programs)
-    control = Control(CONTROL, RING if unit.uses_ring else "", DROP_WORDS, tuple(unit.drops))
+    control = Control(CONTROL, RING if unit.uses_ring else "", DROP_WORDS, tuple(unit.drops), ACTION_WORDS, unit.pending)
     return ObjectSpec(
         programs=tuple(programs),
         maps=tuple(unit.map_specs(scratch, len(programs))),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from cygnet.lang.trace import types as T
 from cygnet.lang.trace.lower.core import Core
 from cygnet.lang.trace.lower.operands import Gen, Mem
-from cygnet.lang.trace.lower.unit import CONTROL, IDLE_WORD, LOST_WORD, PENDING_WORD, RING
+from cygnet.lang.trace.lower.unit import ACTION_WORDS, CONTROL, IDLE_WORD, LOST_WORD, PENDING_WORD, RING
 from cygnet.spec.actions import Action
 from cygnet.uapi.bpf_flags import BPF_RB_FORCE_WAKEUP, BPF_RB_NO_WAKEUP
 
@@ -61,7 +61,8 @@ class EventLowerer(Core):
         def full() -> None:
             bit = self.unit.actions[number].pending
             if bit >= 0:
-                b.atomic("or", b.map_value(CONTROL, 8 * PENDING_WORD), self.const(1 << bit))
+                b.atomic("add", b.map_value(CONTROL, 8 * (ACTION_WORDS + bit)), self.const(1))
+                b.atomic("add", b.map_value(CONTROL, 8 * PENDING_WORD), self.const(1))
             else:
                 b.atomic("add", b.map_value(CONTROL, 8 * LOST_WORD), self.const(1))
             if lost is not None:

@@ -32,7 +32,9 @@ if TYPE_CHECKING:
 #: hashing 64 bytes took 117 ns where 1,024 took 550.
 SHORT = 64
 CONTROL, RING, SCRATCH = "cygnet_control", "cygnet_ring", "cygnet_scratch"
-EXIT_WORD, PENDING_WORD, LOST_WORD, IDLE_WORD, ZERO_WORD, DROP_WORDS = 0, 1, 2, 3, 4, 5
+EXIT_WORD, PENDING_WORD, LOST_WORD, IDLE_WORD, ZERO_WORD, ACTION_WORDS = 0, 1, 2, 3, 4, 5
+MOST_CONTROL = 256  # actions of control that can be pending
+DROP_WORDS = ACTION_WORDS + MOST_CONTROL
 _STACKS = 8192
 
 _KINDS = {
@@ -128,7 +130,7 @@ class Unit:
         known = self._action_ids.get(action)
         if known is None:
             known = self._action_ids[action] = len(self.actions)
-            if control and self.pending < 64:
+            if control and self.pending < MOST_CONTROL:
                 action = action._replace(pending=self.pending)
                 self.pending += 1
             self.actions.append(action)

@@ -22,12 +22,13 @@ INIT_PID_NAMESPACE = 0xEFFFFFFC  # include/linux/proc_ns.h: PROC_PID_INIT_INO
 class LiveTarget:
     """TargetInfo of the machine we run on."""
 
-    __slots__ = ("_btf", "_events", "_formats")
+    __slots__ = ("_btf", "_events", "_formats", "_ksyms")
 
     def __init__(self) -> None:
         self._events: list[str] | None = None
         self._formats: dict[tuple[str, str], TracepointFormat] = {}
         self._btf: Any = None
+        self._ksyms: bytes | None = None
 
     # ── types and names ──
 
@@ -55,6 +56,17 @@ class LiveTarget:
 
             self._btf = Btf.kernel()
         return self._btf
+
+    def has_ksym(self, name: str) -> bool:
+        """Whether the kernel lists a symbol (its address may be hidden)."""
+        if self._ksyms is None:
+            try:
+                with open("/proc/kallsyms", "rb") as file:
+                    self._ksyms = file.read()
+            except OSError:
+                self._ksyms = b""
+        wanted = name.encode("utf-8", "surrogateescape")
+        return not self._ksyms or any(b" " + wanted + end in self._ksyms for end in (b"\n", b"\t"))
 
     # ── the machine ──
 

@@ -64,10 +64,8 @@ class Checker(ExprChecker):
             if not self.changed:
                 if self.final:
                     break
-                if not self.guess:  # @x = @x + 1 alone: what is unknown is a number
-                    self.guess = True
-                else:
-                    self.final = True  # once more, now that an unknown type is an error
+                # Once more: what is unknown (@x = @x + 1 alone) is a number; what stays unknown is an error.
+                self.guess = self.final = True
             elif round == _ROUNDS - 2:
                 self.final = True
         for info in self.maps.values():
@@ -84,6 +82,10 @@ class Checker(ExprChecker):
         if probe.predicate is not None:
             self.condition(probe.predicate)
         self.block(probe.body)
+        if self.final:
+            for info in set(instance.variables.values()):
+                if info.let and not info.written:
+                    self.warn(f"Variable {info.name} is never assigned", info.span)
 
     def has_ksym(self, name: str) -> bool:
         """Does the system have a kernel symbol? Where that cannot be asked, the loader will tell."""
@@ -112,6 +114,7 @@ class Checker(ExprChecker):
             info = self._variables[key] = VarInfo(node.name, node.span, self.depth)
         if node.name in self.scope.names or (not loop and self.scope.find(node.name) is not None):
             self.error(f"Variable {node.name} was already declared in this or an outer scope", node.span)
+        info.written = False  # in this round
         self.scope.names[node.name] = info
         self.instance.variables[id(node)] = info
         return info
@@ -287,8 +290,14 @@ class Checker(ExprChecker):
         outer = self.scope
         if new_scope:
             self.scope = Scope(outer)
+        ended = False
         for stmt in block.stmts:
+            if ended and self.final:
+                self.warn("Unreachable code", stmt.span)
             self.stmt_table[type(stmt)](stmt)
+            ended = isinstance(stmt, (ast.Return, ast.Break, ast.Continue)) or (
+                isinstance(stmt, ast.ExprStmt) and stmt.expr.type is not None and stmt.expr.type.kind == "never"
+            )
         result = self.expr(block.value) if block.value is not None else T.NONE
         self.scope = outer
         return result
@@ -400,6 +409,7 @@ class Checker(ExprChecker):
     def stmt_Let(self, node: ast.Let) -> None:
         type = self.value(node.value) if node.value is not None else None
         info = self.declare(node.var)
+        info.let = node.value is None
         if node.target is not None and not info.fixed:
             declared = self.resolve_type(node.target)
             if declared.kind == "str" and not node.target.dims:

@@ -196,6 +196,8 @@ class ExprChecker:
             return T.UNKNOWN
         self._touch(info, node)
         info.read = True
+        if info.let and not info.written and self.final:
+            self.warn(f"Variable {info.name} is read before it is assigned", node.span)
         if info.type is T.UNKNOWN and self.final:
             self.error(f"Variable {node.name} has no type: nothing is assigned to it", node.span)
         return info.type
@@ -694,6 +696,8 @@ class ExprChecker:
     def expr_Cast(self, node: ast.Cast) -> Type:
         operand = self.value(node.operand)
         target = self.resolve_type(node.target)
+        if self.final and node.operand.const is None and target._replace(space="") == operand._replace(space=""):
+            self.warn(f"Cast from '{T.name(operand)}' to '{T.name(target)}' changes nothing", node.span)
         if operand.kind == "unknown" or target.kind == "unknown":
             return target
         if target.kind in T.NUMERIC:

@@ -18,7 +18,7 @@ class VarInfo:
     bodies that the kernel calls) enclose it; `captured`: a deeper one uses it, so it lives in memory;
     `addressed`: so does one whose address is taken."""
 
-    __slots__ = ("addressed", "captured", "depth", "fixed", "name", "read", "span", "type", "written")
+    __slots__ = ("addressed", "captured", "depth", "fixed", "let", "name", "read", "span", "type", "written")
 
     def __init__(self, name: str, span: Span, depth: int) -> None:
         self.name = name
@@ -26,6 +26,7 @@ class VarInfo:
         self.depth = depth
         self.type: Type = T.UNKNOWN
         self.fixed = False
+        self.let = False  # declared without a value
         self.captured = False
         self.addressed = False
         self.read = False

@@ -94,6 +94,9 @@ class Loop:
         while not self.state.stopped and self._read():
             pass
         self._pending()
+        asked = self.words.get(words.EXIT) if self.words is not None else 0
+        if asked and not self.state.stopped:
+            self.state.stop(asked - 1 >> 8)
         self.report_lost(final=True)
 
     def discard(self) -> None:

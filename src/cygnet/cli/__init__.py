@@ -51,8 +51,10 @@ def _dispatch(args: list[str]) -> int:
     if name in ("-V", "--version", "version"):
         print(version())
         return 0
-    if name not in COMMANDS:
-        return _tool(name, rest)
+    if name not in COMMANDS:  # it may be a ready-made tool
+        from cygnet.cli.tool import run
+
+        return run(name, rest)
     from importlib import import_module
 
     try:
@@ -69,18 +71,6 @@ def _dispatch(args: list[str]) -> int:
     return status
 
 
-def _tool(name: str, rest: list[str]) -> int:
-    """What is no sub-command may be a ready-made tool."""
-    from cygnet.tools import is_tool
-
-    if not is_tool(name):
-        print(_unknown(name), file=sys.stderr)
-        return 1
-    from cygnet.cli.tools import run
-
-    return run(name, rest)
-
-
 def version() -> str:
     from importlib.metadata import PackageNotFoundError
     from importlib.metadata import version as installed
@@ -94,13 +84,3 @@ def version() -> str:
 def _help() -> str:
     rows = "\n".join([f"  {name:<10}{text}" for name, (_, text) in COMMANDS.items()])
     return f"Usage: cygnet COMMAND [ARGUMENT…]\n\nCommands:\n{rows}\n\n`cygnet COMMAND --help` tells more."
-
-
-def _unknown(name: str) -> str:
-    from difflib import get_close_matches
-
-    from cygnet.tools import names
-
-    close = get_close_matches(name, [*COMMANDS, *names()], 1, 0.5)
-    hint = f"HINT: did you mean `{close[0]}`?" if close else f"HINT: the commands are {', '.join(COMMANDS)}"
-    return f"ERROR: there is no command {name!r}\n{hint}"

@@ -1,12 +1,8 @@
-"""`cygnet tools` lists ready-made tools and shows their scripts; `cygnet NAME` runs one."""
+"""`cygnet tools`: list ready-made tools, show their scripts."""
 
 from __future__ import annotations
 
 import sys
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from cygnet.tools.header import Tool
 
 _HELP = """\
 Ready-made tools, each a script of the tracing language.
@@ -28,18 +24,19 @@ def main(args: list[str]) -> int:
 def _main(args: list[str]) -> int:
     from cygnet.errors import UsageError
     from cygnet.tools import names, read
+    from cygnet.tools.header import load
 
     if "-h" in args or "--help" in args:
         print(_HELP)
     elif not args or args == ["list"]:
         for name in names():
-            print(f"{name:<16}{_load(name).summary}")
+            print(f"{name:<16}{load(name).summary}")
     elif args in (["--json"], ["list", "--json"]):
         import json
 
         from cygnet.tools.helptext import as_data
 
-        print(json.dumps([as_data(_load(name)) for name in names()], indent=2))
+        print(json.dumps([as_data(load(name)) for name in names()], indent=2))
     elif args[0] == "show" and len(args) == 2:
         _must_exist(args[1])
         sys.stdout.write(read(args[1]))
@@ -65,60 +62,3 @@ def _must_exist(name: str) -> None:
     error = UsageError(f"there is no tool {name!r}")
     error.hints = (f"did you mean {close[0]}?",) if close else ("cygnet tools lists them",)
     raise error
-
-
-def _load(name: str) -> Tool:
-    from cygnet.tools import read
-    from cygnet.tools.header import Tool
-
-    return Tool(name, read(name))
-
-
-def run(name: str, args: list[str]) -> int:
-    """Run a tool by its command line; gives the exit status."""
-    try:
-        words = _trace_words(name, args)
-    except Exception as error:
-        from cygnet.cli.failures import report
-
-        return report(error)
-    if words is None:
-        return 0
-    from cygnet.cli.trace import main as trace
-
-    return trace(words)
-
-
-def _trace_words(name: str, args: list[str]) -> list[str] | None:
-    """The words for `cygnet trace`, or None when help was all that was asked for."""
-    from cygnet.tools.arguments import read
-
-    tool = _load(name)
-    command = read(tool, args)
-    if command.help:
-        from cygnet.tools.helptext import text
-
-        print(text(tool))
-        return None
-    _must_live(command.named.get("pid", "0"))
-    from cygnet.tools import path
-
-    script = path(name)
-    if tool.variants:
-        from cygnet.kernel.target import LiveTarget
-        from cygnet.tools.variants import choose
-
-        script, why = choose(tool, LiveTarget())
-        if command.verbose:
-            print(f"{name}: {script}, by {why}", file=sys.stderr)
-    return command.arguments(script)
-
-
-def _must_live(pid: str) -> None:
-    import os
-
-    number = int(pid, 0)
-    if number and not os.path.exists(f"/proc/{number}"):
-        from cygnet.errors import UsageError
-
-        raise UsageError(f"there is no process {number}")

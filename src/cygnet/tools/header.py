@@ -21,6 +21,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from cygnet.tools import read
+
 _SHORT = "Short options:"
 _VARIANTS = "Variants"
 
@@ -58,6 +60,11 @@ class Tool:
     def option(self, word: str) -> Option | None:
         """The option of a name or a letter."""
         return next((option for option in self.options if word in (option.name, option.letter)), None)
+
+
+def load(name: str) -> Tool:
+    """The tool of a name."""
+    return Tool(name, read(name))
 
 
 def _header(script: str) -> tuple[str, list[str], dict[str, list[str]], dict[str, str]]:

@@ -55,10 +55,10 @@ def _dispatch(args: list[str]) -> int:
         from cygnet.cli.tool import run
 
         return run(name, rest)
-    from importlib import import_module
+    from cygnet import lazy
 
     try:
-        module = import_module(COMMANDS[name][0])
+        module = lazy.module(COMMANDS[name][0])
     except ModuleNotFoundError as error:
         if error.name != COMMANDS[name][0]:
             raise

@@ -18,21 +18,34 @@ if TYPE_CHECKING:
 
 # Kinds that share a file: the target or the program's type tells them apart.
 _MODULES = {"tp_btf": "tracing", "fentry": "tracing", "fexit": "tracing", "fmod_ret": "tracing", "kretprobe": "kprobe",
-            "uretprobe": "uprobe", "interval": "perf_sample", "profile": "perf_sample"}  # fmt: skip
+            "uretprobe": "uprobe", "usdt": "uprobe", "interval": "perf_sample", "profile": "perf_sample"}  # fmt: skip
 
 
 class Attachment:
-    """One program at one place or several. `close()` detaches; so does the end of the process, kill -9 included."""
+    """One program at one place or several. `close()` detaches; so does the end of the process, kill -9 included.
 
-    __slots__ = ("fds",)
+    `fds` hold the program at its place. `events` are perf events without which it stays detached: closing
+    one takes the kernel longer than all the rest, and can be left until results are shown.
+    """
 
-    def __init__(self, fds: list[int]) -> None:
+    __slots__ = ("events", "fds")
+
+    def __init__(self, fds: list[int], events: list[int] | None = None) -> None:
         self.fds = fds
+        self.events = events or []
 
-    def close(self) -> None:
-        """Detach. May be called twice. The kernel may wait for a grace period (some ms) for some kinds."""
+    def detach(self) -> None:
+        """End it: the program runs no more, on no CPU, when this returns. What costs time is left to `close`."""
         fds, self.fds = self.fds, []
         for fd in fds:
+            os.close(fd)
+
+    def close(self) -> None:
+        """Detach and give everything back. May be called twice. The kernel waits for a grace period for most kinds,
+        some ms, and for the event of a tracepoint, kprobe or uprobe for two more."""
+        self.detach()
+        events, self.events = self.events, []
+        for fd in events:
             os.close(fd)
 
     def __enter__(self) -> Self:
@@ -47,9 +60,9 @@ def attach(kind: str, prog_fd: int, target: dict[str, Any]) -> Attachment:
 
     Raises ProbeError (no such place), NotSupported (this kernel has no such kind), PermissionDenied.
     """
-    from importlib import import_module
+    from cygnet import lazy
 
-    module = import_module("cygnet.kernel.attach." + _MODULES.get(kind, kind))
+    module = lazy.module("cygnet.kernel.attach." + _MODULES.get(kind, kind))
     result: Attachment = module.attach(prog_fd, target)
     return result
 
@@ -57,6 +70,20 @@ def attach(kind: str, prog_fd: int, target: dict[str, Any]) -> Attachment:
 # ── links on perf events ─────────────────────────────────────────────────────────────────────────────────
 
 _link_works: list[bool] = []  # empty: not tried yet
+
+
+def attach_event(prog_fd: int, event_fd: int, cookie: int = 0) -> Attachment:
+    """An attachment of a program to a perf event whose closing is slow: the event is kept apart from the link."""
+    kept = os.dup(event_fd)
+    try:
+        link = link_perf_event(prog_fd, event_fd, cookie)
+    except BaseException:
+        os.close(kept)
+        raise
+    if link != event_fd:
+        return Attachment([link], [kept])
+    os.close(kept)  # without links the event holds the program
+    return Attachment([link])
 
 
 def link_perf_event(prog_fd: int, event_fd: int, cookie: int = 0) -> int:

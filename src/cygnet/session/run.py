@@ -7,7 +7,6 @@ until the end; detach; run the end programs; print the maps.
 from __future__ import annotations
 
 import os
-from contextlib import suppress
 
 from cygnet.errors import CygnetError, ProbeError, SystemCallError, UsageError
 from cygnet.session.control import Words
@@ -274,8 +273,10 @@ class _Session:
         if self.words is not None:
             self.words.close()
         if self.runtime is not None:
-            with suppress(BufferError):  # an error on its way out still holds a view of the ring
+            try:
                 self.runtime.close()
+            except BufferError:  # an error on its way out still holds a view of the ring
+                pass
         if self.child is not None:
             self.child.close()
         if self.pidfd >= 0:

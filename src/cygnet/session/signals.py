@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import _signal  # type: ignore[import-not-found]
 import os
-from contextlib import suppress
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -46,8 +45,10 @@ class Signals:
         """The signals that came since the last call, in order."""
         if not self._arrived:
             return []
-        with suppress(BlockingIOError):
+        try:
             os.read(self.fd, 4096)
+        except BlockingIOError:
+            pass
         found, self._arrived = self._arrived, []
         return found
 

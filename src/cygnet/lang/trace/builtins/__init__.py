@@ -56,10 +56,9 @@ def _load(name: str) -> Builtin | None:
     family = _family.get(name)
     if family is None:
         return _special(name)
-    import importlib
+    from cygnet import lazy
 
-    module = importlib.import_module(f"cygnet.lang.trace.builtins.{family}")
-    row: Builtin = module.ROWS[name]
+    row: Builtin = lazy.module(f"cygnet.lang.trace.builtins.{family}").ROWS[name]
     return row
 
 

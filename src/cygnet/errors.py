@@ -12,7 +12,7 @@
     ├── RelocationError                 CO-RE, tracepoint fields, ksyms, kfuncs
     ├── VerifierError(insn, log, span, hints)
     │   └── KernelVerifierError(errno, log)
-    ├── RuntimeFault(pc, insn)
+    ├── RuntimeFault(pc, insn, line, registers)
     │   └── MemoryFault · HelperFault · BudgetExceeded
     ├── MapError
     │   └── KeyMissing(KeyError) · KeyExists · MapFull
@@ -141,10 +141,27 @@ class KernelVerifierError(VerifierError):
 
 
 class RuntimeFault(CygnetError):
-    def __init__(self, message: str, pc: int | None = None, insn: object = None) -> None:
+    """A program that went wrong in the user-space machine.
+
+    `pc` is the slot, `insn` the instruction there, `line` the LineInfo it belongs to where there is one,
+    `registers` r0 to r10 as they were before it.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        pc: int | None = None,
+        insn: object = None,
+        *,
+        line: object = None,
+        registers: Sequence[int] = (),
+    ) -> None:
         super().__init__(message)
+        self.message = message
         self.pc = pc
         self.insn = insn
+        self.line = line
+        self.registers = tuple(registers)
 
 
 class MemoryFault(RuntimeFault): ...

@@ -38,6 +38,7 @@ SPACE = memoryview((ctypes.c_ubyte * _SPACE_BYTES).from_address(0)).cast("B")
 _U16, _U32, _U64 = struct.Struct("=H"), struct.Struct("=I"), struct.Struct("=Q")
 PAGE = mmap.PAGESIZE
 ALIGN = 8
+_MAP_32BIT = 0x40  # <asm/mman.h> of x86
 
 
 def read(address: int, size: int) -> bytes:
@@ -131,17 +132,29 @@ _HEADER = struct.Struct("=QQ")
 
 
 class Mapping:
-    """Anonymous pages, zeroed, at `address`; a multiple of the page size."""
+    """Anonymous pages, zeroed, at `address`; a multiple of the page size. `low` is below 2 GiB."""
 
     __slots__ = ("_pages", "address", "size")
 
-    def __init__(self, size: int) -> None:
+    def __init__(self, size: int, low: bool = False) -> None:
         self.size = max(-(-size // PAGE), 1) * PAGE
-        self._pages = mmap.mmap(-1, self.size)
+        self._pages = _low_pages(self.size) if low else mmap.mmap(-1, self.size)
         self.address = ctypes.addressof(ctypes.c_char.from_buffer(self._pages))
 
     def close(self) -> None:
         self._pages.close()
+
+
+def _low_pages(size: int) -> mmap.mmap:
+    """Pages whose address fits 32 bits."""
+    import platform
+    import sys
+
+    if sys.platform != "linux" or platform.machine() != "x86_64":
+        from cygnet.errors import NotSupported
+
+        raise NotSupported("memory with 32-bit addresses", "Linux on x86-64")
+    return mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | _MAP_32BIT)
 
 
 class Regions:
@@ -231,10 +244,19 @@ class Block:
 
     __slots__ = ("_mapping", "_regions", "address", "region", "size")
 
-    def __init__(self, regions: Regions, size: int, name: str, writable: bool, item: int, stride: int) -> None:
+    def __init__(
+        self,
+        regions: Regions,
+        size: int,
+        name: str,
+        writable: bool = True,
+        item: int = 0,
+        stride: int = 0,
+        low: bool = False,
+    ) -> None:
         self.size = size
         self._regions = regions
-        self._mapping = Mapping(size)
+        self._mapping = Mapping(size, low)
         self.address = self._mapping.address
         self.region = regions.add(self.address, size, writable=writable, name=name, item=item, stride=stride)
 
@@ -339,9 +361,15 @@ class Memory:
         self.regions = Regions()
         self._owned: list[Block | Arena] = []
 
-    def block(self, size: int, name: str = "", *, writable: bool = True, item: int = 0, stride: int = 0) -> Block:
-        """A zeroed piece of `size` bytes, one region; `writable` is about the program."""
-        made = Block(self.regions, size, name, writable, item, stride)
+    def block(
+        self, size: int, name: str = "", *, writable: bool = True, item: int = 0, stride: int = 0, low: bool = False
+    ) -> Block:
+        """A zeroed piece of `size` bytes, one region; `writable` is about the program.
+
+        `low`: at an address that fits 32 bits, as the pointers in xdp_md and __sk_buff want it (their
+        data, data_end and data_meta are u32 fields). NotSupported where there is no such memory.
+        """
+        made = Block(self.regions, size, name, writable, item, stride, low)
         self._owned.append(made)
         return made
 

@@ -88,3 +88,8 @@ def test_a_block_may_show_another_size(memory):
     assert not memory.regions.find(block.address, 15)
     with pytest.raises(MapError, match="do not fit"):
         block.resize(1 << 20)
+
+
+def test_low_memory_fits_32_bits(memory):
+    block = memory.block(1500, "packet", low=True)
+    assert block.address + 1500 < 1 << 32

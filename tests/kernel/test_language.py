@@ -85,8 +85,7 @@ def run(command: list[str], environment: dict[str, str], cache: Path) -> Output:
 
 
 def ours(case: Any, cache: Path) -> Output:
-    tool = [str(Path(sys.executable).with_name("cygnet")), "trace"]
-    return run([*tool, *case.words("ARGS"), "-e", case.program, *case.words("PARAMS")], case.environment, cache)
+    return run([str(cache / "cygnet"), "trace", *case.words("ARGS"), "-e", case.program, *case.words("PARAMS")], case.environment, cache)
 
 
 def peer_program(text: str) -> str:
@@ -108,6 +107,9 @@ def outputs(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
     if os.geteuid() != 0:
         raise NotSupported("tracing", "root")
     cache = tmp_path_factory.mktemp("pycache")
+    tool = cache / "cygnet"  # so is the name of the process, which programs look at
+    tool.write_text(f"#!{sys.executable}\nimport sys\nfrom cygnet.cli import main\nsys.exit(main())\n")
+    tool.chmod(0o755)
     wanted = [item.callspec.params["case"] for item in request.session.items if item.fspath == Path(__file__)
               and "case" in getattr(getattr(item, "callspec", None), "params", {})]  # fmt: skip
     cases = list(dict.fromkeys(wanted))

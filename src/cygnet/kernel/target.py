@@ -22,12 +22,14 @@ INIT_PID_NAMESPACE = 0xEFFFFFFC  # include/linux/proc_ns.h: PROC_PID_INIT_INO
 class LiveTarget:
     """TargetInfo of the machine we run on."""
 
-    __slots__ = ("_btf", "_events", "_formats", "_ksyms")
+    __slots__ = ("_btf", "_events", "_formats", "_functions", "_ksyms", "_modules")
 
     def __init__(self) -> None:
         self._events: list[str] | None = None
         self._formats: dict[tuple[str, str], TracepointFormat] = {}
         self._btf: Any = None
+        self._functions: list[str] | None = None
+        self._modules: dict[str, Any] = {}
         self._ksyms: bytes | None = None
 
     # ── types and names ──
@@ -49,6 +51,36 @@ class LiveTarget:
             self._formats[key] = tracefs.event_format(subsys, event)
         return self._formats[key]
 
+    def traceable_functions(self) -> list[str]:
+        """Functions that the kernel's tracer can patch, ``name`` or ``module:name``; empty where it can patch none."""
+        if self._functions is None:
+            self._functions = tracefs.traceable_functions()
+        return self._functions
+
+    def bpf_functions(self) -> list[tuple[int, str]]:
+        """(id, name) of each function of each loaded BPF program that came with BTF."""
+        from cygnet.kernel import objects
+
+        found = []
+        for number in objects.ids("prog"):
+            try:
+                fd = objects.open_id("prog", number)
+            except OSError:  # it went meanwhile
+                continue
+            try:
+                found += [(number, name) for name in objects.program_functions(fd)]
+            finally:
+                os.close(fd)
+        return found
+
+    def module_btf(self, name: str) -> Any:
+        """The types of a module. FileNotFoundError or NotSupported when it is not loaded, or has none."""
+        if name not in self._modules:
+            from cygnet.btf import Btf
+
+            self._modules[name] = Btf.module(name, self.btf())
+        return self._modules[name]
+
     def btf(self) -> Any:
         """The kernel's own types. NotSupported when the kernel has no BTF."""
         if self._btf is None:
@@ -67,6 +99,18 @@ class LiveTarget:
                 self._ksyms = b""
         wanted = name.encode("utf-8", "surrogateescape")
         return not self._ksyms or any(b" " + wanted + end in self._ksyms for end in (b"\n", b"\t"))
+
+    def kfunc_allowed(self, name: str, prog_type: int, attach_type: int = 0, attach_to: str = "") -> bool:
+        """Whether programs of a type may call a kernel function; False when there is none of that name."""
+        from cygnet.btf import kinds
+        from cygnet.kernel import kfuncs
+
+        found, host = self.btf().find(name, kinds.FUNC), None
+        if attach_to:
+            host = self.btf().find(attach_to, kinds.FUNC) or self.btf().find(attach_to, kinds.TYPEDEF)
+        if found is None:
+            return False
+        return kfuncs.allowed(found.id, prog_type, attach_type, host.id if host is not None else 0)
 
     # ── the machine ──
 

@@ -11,7 +11,7 @@ from cygnet.spec.objects import ObjectSpec
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
-    from typing import Self
+    from typing import Any, Self
 
     from cygnet.errors import CygnetError, KernelVerifierError
     from cygnet.kernel.btfload import KernelBtf
@@ -68,7 +68,7 @@ class KernelRuntime:
     file descriptors: when the process ends, however it ends, nothing is left.
     """
 
-    __slots__ = ("_attachments", "_btf", "_debug", "_maps", "_multi", "_programs", "_resolver", "_rings", "_source",
+    __slots__ = ("_attachments", "_btf", "_debug", "_detached", "_maps", "_multi", "_programs", "_resolver", "_rings", "_source",
                  "_spec", "_stats", "_target", "notes")  # fmt: skip
 
     def __init__(
@@ -86,8 +86,9 @@ class KernelRuntime:
         self._maps: dict[str, KernelMap] = {}
         self._programs: dict[str, Program] = {}
         self._attachments: list[Attachment] = []
+        self._detached: list[Attachment] = []
         self._rings: dict[str, RingBuffer] = {}
-        self._multi: set[str] | None = None
+        self._multi: dict[str, str] | None = None
         self._debug: DebugInfo | None = None
         self._btf: KernelBtf | None = None
         self._stats: RunStats | None = None
@@ -106,6 +107,8 @@ class KernelRuntime:
     def open_map(self, spec: MapSpec) -> KernelMap:
         """Make a map. Raises SystemCallError with the map's name and size when the kernel refuses."""
         made = self._maps[spec.name] = KernelMap.from_spec(spec)
+        if spec.data:
+            made.update(bytes(spec.key_size), spec.data)
         return made
 
     def map(self, name: str) -> KernelMap:
@@ -126,12 +129,12 @@ class KernelRuntime:
 
         code = apply(program, self._resolver)
         btf_fd, func_info, line_info = self._debug_info(program)
-        attach_type, btf_id = self._attach_type(program)
+        place = self._place(program)
         try:
             loaded = progs.load(
                 code, program.type, program.license, program.name,
-                expected_attach_type=attach_type, attach_btf_id=btf_id, flags=program.flags,
-                btf_fd=btf_fd, func_info=func_info, line_info=line_info,
+                expected_attach_type=self._attach_type(program), attach_btf_id=place.btf_id, attach_fd=place.fd,
+                flags=program.flags, btf_fd=btf_fd, func_info=func_info, line_info=line_info,
             )  # fmt: skip
         except Exception as error:
             from cygnet.errors import KernelVerifierError
@@ -139,6 +142,8 @@ class KernelRuntime:
             if isinstance(error, KernelVerifierError):
                 self._locate(error, program)
             raise
+        finally:
+            place.close()
         self._programs[program.name] = loaded
         return loaded
 
@@ -168,20 +173,25 @@ class KernelRuntime:
         except BtfError as error:
             self.notes.append(f"programs are loaded without function and line information: {error}")
 
-    def _attach_type(self, program: ProgramSpec) -> tuple[int, int]:
-        """(expected_attach_type, BTF id of the function to attach to)."""
-        if program.attach_to:
-            from cygnet.loader.attachto import btf_id
+    def _place(self, program: ProgramSpec) -> Any:
+        """The function that a typed program belongs to; most belong to none."""
+        if not program.attach_to:
+            return _NOWHERE
+        from cygnet.loader.attachto import place
 
-            return program.attach_type, btf_id(self.target(), program)
-        if program.name in self._multi_programs():
-            from cygnet.uapi.bpf import BPF_TRACE_UPROBE_MULTI
+        return place(self.target(), program)
 
-            return BPF_TRACE_UPROBE_MULTI, 0
-        return program.attach_type, 0
+    def _attach_type(self, program: ProgramSpec) -> int:
+        """The expected_attach_type."""
+        kind = self._multi_programs().get(program.name)
+        if kind is None:
+            return program.attach_type
+        from cygnet.uapi import bpf
 
-    def _multi_programs(self) -> set[str]:
-        """Programs whose uprobes are made as one link a binary: faster by far, to attach and to detach."""
+        return bpf.BPF_TRACE_UPROBE_MULTI if kind == "uprobe_multi" else bpf.BPF_TRACE_KPROBE_MULTI
+
+    def _multi_programs(self) -> dict[str, str]:
+        """Programs whose places are made as one link, and its kind: faster by far, to attach and to detach."""
         if self._multi is None:
             from cygnet.loader.multi import multi_programs
 
@@ -214,7 +224,9 @@ class KernelRuntime:
         from cygnet.kernel.links import attach
         from cygnet.loader.multi import multi_target
 
-        made = attach("uprobe_multi", self._programs[links[0].program].fd, multi_target(links))
+        program = links[0].program
+        kind = self._multi_programs()[program]
+        made = attach(kind, self._programs[program].fd, multi_target(kind, links))
         self._attachments.append(made)
         return made
 
@@ -239,7 +251,7 @@ class KernelRuntime:
         if len(wanted) > FEW:
             from cygnet.kernel.rlimit import raise_nofile
 
-            raise_nofile(len(wanted) + FEW)
+            raise_nofile(2 * len(wanted) + FEW)
         done = held = 0
         for each in group(wanted, self._multi_programs()):
             held += self._attach_group(each, failed)
@@ -252,25 +264,27 @@ class KernelRuntime:
         from cygnet.errors import CygnetError
 
         try:
-            if len(links) == 1:
-                self.attach(links[0])
-            else:
+            if links[0].program in self._multi_programs():
                 self._attach_multi(links)
+            else:
+                self.attach(links[0])
             return len(links)
         except CygnetError as error:
-            if len(links) > 1:  # find out which of them it is
-                return sum([self._attach_group([link], failed) for link in links])
+            if len(links) > 1:  # find out which of them it is, in halves: it may be one of thousands
+                half = len(links) // 2
+                return self._attach_group(links[:half], failed) + self._attach_group(links[half:], failed)
             if failed is None:
                 raise
             failed(links[0], error)
             return 0
 
     def detach_all(self) -> None:
-        """Detach what was attached, the last first; programs and maps stay."""
-        from cygnet.loader.detach import close_all
+        """Detach what was attached: no program runs any more when this returns. Programs and maps stay, and so does
+        what takes the kernel long to give back, until `close`."""
+        from cygnet.loader.detach import detach_all
 
         attachments, self._attachments = self._attachments, []
-        close_all(attachments)
+        self._detached += detach_all(attachments)
 
     # ── events and numbers ──
 
@@ -300,6 +314,10 @@ class KernelRuntime:
     def close(self) -> None:
         """Give everything back, in the reverse order of making. May be called twice."""
         self.detach_all()
+        from cygnet.loader.detach import close_all
+
+        detached, self._detached = self._detached, []
+        close_all(detached)
         for ring in self._rings.values():
             ring.close()
         self._rings.clear()
@@ -323,6 +341,13 @@ class KernelRuntime:
 
 #: kinds of links that are no places in the kernel: the session runs their programs itself
 NO_PLACE = frozenset(("begin", "end", "signal"))
+class _Nowhere:
+    btf_id = fd = 0
+
+    def close(self) -> None: ...
+
+
+_NOWHERE = _Nowhere()
 #: up to so many attachments nothing special is needed
 FEW = 64
 

@@ -14,7 +14,10 @@ else:
 
 
 class MapSpec(NamedTuple):
-    """One kernel or VM map. Sizes in bytes; `type` is a BPF_MAP_TYPE number."""
+    """One kernel or VM map. Sizes in bytes; `type` is a BPF_MAP_TYPE number.
+
+    `data` is what the only value of an array map holds from the start.
+    """
 
     name: str
     type: int
@@ -22,6 +25,7 @@ class MapSpec(NamedTuple):
     value_size: int
     max_entries: int
     flags: int = 0
+    data: bytes = b""
 
 
 class LineInfo(NamedTuple):

@@ -62,6 +62,18 @@ class CRecord:
         return T.Type("struct", self.size, extra=self, space=space)
 
 
+class OpaqueRecord(CRecord):
+    """A record that nobody defines: only its name is known."""
+
+    __slots__ = ()
+
+    def __init__(self, keyword: str, name: str) -> None:
+        super().__init__(keyword, name, 0, False)
+
+    def members(self) -> Sequence[CMember]:
+        return ()
+
+
 class CEnum:
     __slots__ = ("_pairs", "btf_type", "keyword", "name")
 
@@ -152,6 +164,7 @@ class CTypes:
     def __init__(self, target: Any) -> None:
         self._target = target
         self._by_position: dict[tuple[int, int, str], Type] = {}
+        self._opaque: dict[str, Type] = {}
         self._records: dict[tuple[int, int], CRecord] = {}
         self.own: dict[str, Type] = {}  # "struct x", "enum y", "typedef_name"
         self._enumerators: dict[str, tuple[int, Type] | None] = {}
@@ -160,6 +173,13 @@ class CTypes:
     def btf(self) -> Btf | None:
         btf: Btf | None = self._target.btf()
         return btf
+
+    def opaque(self, keyword: str, name: str) -> Type:
+        """The type for a name that nobody defines: a pointer to it may still be carried about."""
+        known = self._opaque.get(name)
+        if known is None:
+            known = self._opaque[name] = OpaqueRecord(keyword, name).type(T.NOSPACE)
+        return known
 
     def find(self, keyword: str, base: str) -> Type | None:
         """A type by name, without pointers: ``("struct", "sock")``, ``("", "u32")``."""
@@ -173,6 +193,10 @@ class CTypes:
         if not keyword and " " in base:
             words = sorted(base.split())
             return next((t for n, t in _BASIC.items() if sorted(n.split()) == words), None)
+        return self.system(keyword, base)
+
+    def system(self, keyword: str, base: str) -> Type | None:
+        """As `find`, whatever the program defines: the kernel's own."""
         btf = self.btf
         if btf is None:
             return None

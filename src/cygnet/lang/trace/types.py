@@ -322,11 +322,16 @@ def c_vtype(type: Type) -> VType | None:
     if type.kind == "array":
         if type.elem.kind == "int" and type.elem.size == 1 and type.elem.signed:
             return VType("str", type.length)
-        elem = c_vtype(type.elem)
-        return VType("array", _natural(type), elem=elem, length=type.length) if elem else None
+        return _v_array(type)
     if type.kind in ("struct", "str", "ptr", "mac"):
         return vtype(type)
     return None
+
+
+def _v_array(type: Type) -> VType | None:
+    """An array that stands by itself: one of int8 is numbers, while as a member it is text."""
+    elem = c_vtype(type.elem)
+    return VType("array", _natural(type), elem=elem, length=type.length) if elem else None
 
 
 def _v_stack(type: Type) -> VType:
@@ -348,7 +353,7 @@ _VTYPES: dict[str, Any] = {
     "buf": lambda t: VType("buf", 4 + t.size),
     "tuple": _v_fields,
     "record": _v_fields,
-    "array": c_vtype,
+    "array": _v_array,
     "struct": _v_struct,
     "ksym": lambda t: VType("ksym", 8),
     "usym": lambda t: VType("usym", 16),

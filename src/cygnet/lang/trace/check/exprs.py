@@ -277,6 +277,9 @@ class ExprChecker:
                 self.error("Can not dereference a void pointer: cast it first", node.span)
                 return T.UNKNOWN
             elem: Type = type.elem
+            if elem.kind == "struct" and not elem.size:
+                self.error(f"Unknown type: '{T.name(elem)}' is not defined", node.span)
+                return T.UNKNOWN
             return elem._replace(space=type.space) if elem.kind == "struct" else elem
         if type.kind == "int":
             return T.UINT64
@@ -488,6 +491,10 @@ class ExprChecker:
             if node.name not in type.names:
                 self._no_member(node, T.name(type), type.names)
                 return T.UNKNOWN
+            if isinstance(operand, ast.Ident) and operand.name == "config":
+                from cygnet.lang.trace.builtins.settings import setting
+
+                node.const = setting(self.config, node.name)
             result: Type = type.fields[type.names.index(node.name)]
             return result
         while type.kind == "ptr" and type.elem is not None and type.elem.kind == "ptr":
@@ -500,7 +507,10 @@ class ExprChecker:
             return T.UNKNOWN
         member = type.extra.find(node.name)
         if member is None:
-            self._no_member(node, T.name(type), list(type.extra.flat()))
+            if not type.extra.size and not type.extra.flat():
+                self.error(f"Unknown type: '{T.name(type)}' is not defined, so its fields are not known", node.span)
+            else:
+                self._no_member(node, T.name(type), list(type.extra.flat()))
             return T.UNKNOWN
         return self.member_type(member.type, space)
 
@@ -575,10 +585,11 @@ class ExprChecker:
                 self.error("A tuple is indexed by a literal", node.index.span)
                 return T.UNKNOWN
             return self._tuple_item(type, const, node)
-        if index.kind not in T.NUMERIC or (index.signed and not flexible(node.index) and not type_is_int(const)):
-            if index.kind not in T.NUMERIC:
-                self.error(f"The array index operator [] needs an integer, not '{T.name(index)}'", node.index.span)
-                return T.UNKNOWN
+        if index.kind not in T.NUMERIC:
+            self.error(f"The array index operator [] needs an integer, not '{T.name(index)}'", node.index.span)
+            return T.UNKNOWN
+        if index.signed and const is None and type.kind == "array" and self.final:
+            self.warn(f"The index is signed ('{T.name(index)}'): a negative one is out of bounds", node.index.span)
         length = type.length if type.kind == "array" else type.size if type.kind == "str" else None
         if length is not None and type_is_int(const) and not 0 <= const < length:
             self.error(f"the index {const} is out of bounds for array of size {length}", node.index.span)
@@ -640,7 +651,7 @@ class ExprChecker:
                 return special
         found = self.types.find(node.keyword, base)
         if found is None and node.pointers and node.keyword:
-            return T.NONE  # a pointer to a type that nobody defines may still be carried about
+            return self.types.opaque(node.keyword, base)
         return found
 
     def _unknown_type(self, node: ast.TypeName) -> None:

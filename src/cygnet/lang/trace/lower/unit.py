@@ -110,6 +110,7 @@ class Unit:
         self._action_ids: dict[Any, int] = {}
         self.patches: list[tuple[Value, int]] = []
         self.stacks: dict[str, int] = {}
+        self.tables: dict[str, bytes] = {}  # maps of constants: name -> contents
         self.pending = 0
         self.drops: list[str] = []
         self.uses_ring = False
@@ -169,6 +170,8 @@ class Unit:
             specs.append(MapSpec(name, BPF_MAP_TYPE_STACK_TRACE, 4, 8 * limit, _STACKS))
         for layout in self.layouts.values():
             specs += self._language_map(layout)
+        for name, data in self.tables.items():
+            specs.append(MapSpec(name, BPF_MAP_TYPE_ARRAY, 4, len(data), 1, data=data))
         return specs
 
     def ring_bytes(self) -> int:

@@ -37,7 +37,10 @@ class Command:
         self.help = self.verbose = False
 
     def arguments(self, script: str) -> list[str]:
-        """What to give to `cygnet trace`."""
+        """What to give to `cygnet trace`. JSON wants records where a tool can make them."""
+        at = self.options.index("-f") + 1 if "-f" in self.options else 0
+        if at and self.options[at] == "json" and self.tool.option("rows"):
+            self.named.setdefault("rows", "true")
         named = [f"--{name}={value}" for name, value in self.named.items()]
         return [*self.options, script, *(["--", *named] if named else [])]
 

@@ -1,0 +1,126 @@
+"""What programs run in: memory, helpers, maps by handle, stack, clock. Engines and helpers share one Host."""
+
+from __future__ import annotations
+
+import random
+import time
+
+from cygnet.errors import HelperFault
+from cygnet.maps.memory import Memory, read, write
+from cygnet.vm.faults import describe_access
+from cygnet.vm.helpers.registry import table
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any, Protocol
+
+    from cygnet.vm.helpers.registry import Helper
+    from cygnet.vm.program import Program
+
+    class ProgramArray(Protocol):
+        """What a map that tail calls go through has."""
+
+        def program(self, index: int) -> Program | None: ...
+
+
+MAX_FRAMES = 8
+FRAME_BYTES = 512
+STACK_BYTES = MAX_FRAMES * FRAME_BYTES
+MAX_TAIL_CALLS = 33
+MAY_GOTO_ROUNDS = 8 * 1024 * 1024  # BPF_MAX_LOOPS of the kernel
+# A function's address as programs see it: no memory can be there, every engine gives the same.
+FUNCTIONS = 0x4000_0000_0000_0000
+MASK64 = 0xFFFFFFFFFFFFFFFF
+
+
+class Host:
+    """One machine's state outside of its registers.
+
+    helpers        by number; an own copy, which may be changed
+    maps           by the handle that a 64-bit load puts in a register
+    packet         (address, bytes) of what legacy packet loads read; (0, 0) is none
+    cpu            the number of the processor that a run is on
+    budget         instructions that one run may take, or None: what the engine thinks right
+    """
+
+    def __init__(self, *, budget: int | None = None, seed: int | None = None) -> None:
+        self.memory = Memory()
+        self.regions = self.memory.regions
+        self.stack = self.memory.block(STACK_BYTES, "stack")
+        self.stack_top = self.stack.address + STACK_BYTES
+        self.helpers: dict[int, Helper] = dict(table())
+        self.maps: dict[int, Any] = {}
+        self.programs: list[Program] = []
+        self.packet = (0, 0)
+        self.cpu = 0
+        self.budget = budget
+        self.random = random.Random(seed)
+        self.context = 0  # the context of the running program
+        self._callback: Callable[..., int] | None = None  # of the run that is going on
+
+    def enter(self, program: Program) -> None:
+        """Give a program its number, by which function addresses find it."""
+        if program.number < 0 or program.number >= len(self.programs) or self.programs[program.number] is not program:
+            program.number = len(self.programs)
+            self.programs.append(program)
+
+    def close(self) -> None:
+        self.memory.close()
+
+    def __enter__(self) -> Host:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    # ── for helpers ──────────────────────────────────────────────────────────────────────────────────────
+
+    def now_ns(self) -> int:
+        return time.monotonic_ns()
+
+    def call(self, function: int, *arguments: int) -> int:
+        """Call a function of the running program by its address, as bpf_loop does; its r0, unsigned."""
+        if self._callback is None:
+            raise HelperFault("no program is running that could be called back")
+        return self._callback(function, arguments)
+
+    def readable(self, address: int, size: int, what: str = "") -> bytes:
+        """`size` bytes at an address that a program gave; HelperFault when it may not read them."""
+        if size and not self.regions.find(address, size):
+            raise HelperFault(_in(what) + describe_access(self.regions, address, size, False))
+        return read(address, size)
+
+    def writable(self, address: int, data: bytes, what: str = "") -> None:
+        """Write to an address that a program gave; HelperFault when it may not write there."""
+        if data and not self.regions.find(address, len(data), True):
+            raise HelperFault(_in(what) + describe_access(self.regions, address, len(data), True))
+        write(address, data)
+
+    def check(self, address: int, size: int, *, write: bool = False, what: str = "") -> None:
+        """HelperFault unless a program may do this."""
+        if size and not self.regions.find(address, size, write):
+            raise HelperFault(_in(what) + describe_access(self.regions, address, size, write))
+
+    # ── for engines ──────────────────────────────────────────────────────────────────────────────────────
+
+    def function_address(self, program: Program, slot: int) -> int:
+        return FUNCTIONS | program.number << 32 | slot
+
+    def function_slot(self, program: Program, address: int) -> int:
+        """The slot of a function by its address; -1 when no function of `program` is there."""
+        if address >> 32 != (FUNCTIONS >> 32) | program.number:
+            return -1
+        slot = address & 0xFFFFFFFF
+        return slot if slot in program.starts else -1
+
+    def tail_target(self, handle: int, index: int) -> Program | None:
+        """The program that a tail call goes to; None when the slot is empty or out of range."""
+        array: ProgramArray | None = self.maps.get(handle)
+        if array is None or not hasattr(array, "program"):
+            raise HelperFault(f"tail call through {handle:#x}, which is no program array")
+        return array.program(index & 0xFFFFFFFF)
+
+
+def _in(what: str) -> str:
+    return f"{what}: " if what else ""

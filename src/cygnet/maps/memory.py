@@ -22,6 +22,7 @@ from __future__ import annotations
 import ctypes
 import mmap
 import struct
+import sys
 from bisect import bisect_right
 from typing import NamedTuple
 
@@ -138,11 +139,19 @@ class Mapping:
 
     def __init__(self, size: int, low: bool = False) -> None:
         self.size = max(-(-size // PAGE), 1) * PAGE
-        self._pages = _low_pages(self.size) if low else mmap.mmap(-1, self.size)
+        self._pages = _low_pages(self.size) if low else _lazy_pages(self.size)
         self.address = ctypes.addressof(ctypes.c_char.from_buffer(self._pages))
 
     def close(self) -> None:
         self._pages.close()
+
+
+def _lazy_pages(size: int) -> mmap.mmap:
+    """Pages that cost nothing until they are touched, so that a map can take the room of all its entries at once."""
+    if not hasattr(mmap, "MAP_PRIVATE"):
+        return mmap.mmap(-1, size)
+    lazy: int = getattr(mmap, "MAP_NORESERVE", 0x4000 if sys.platform == "linux" else 0)
+    return mmap.mmap(-1, size, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | lazy)
 
 
 def _low_pages(size: int) -> mmap.mmap:

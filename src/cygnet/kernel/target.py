@@ -105,12 +105,23 @@ class LiveTarget:
         from cygnet.btf import kinds
         from cygnet.kernel import kfuncs
 
-        found, host = self.btf().find(name, kinds.FUNC), None
-        if attach_to:
-            host = self.btf().find(attach_to, kinds.FUNC) or self.btf().find(attach_to, kinds.TYPEDEF)
-        if found is None:
-            return False
-        return kfuncs.allowed(found.id, prog_type, attach_type, host.id if host is not None else 0)
+        found = self.btf().find(name, kinds.FUNC)
+        return found is not None and kfuncs.allowed(found.id, prog_type, attach_type, self._attach_id(attach_to))
+
+    def helper_allowed(self, name: str, prog_type: int, attach_type: int = 0, attach_to: str = "") -> bool:
+        """Whether programs of a type may call a helper, such as ``probe_write_user``, on this system."""
+        from cygnet.kernel import kfuncs
+        from cygnet.uapi import bpf_func
+
+        number: int = getattr(bpf_func, "BPF_FUNC_" + name)
+        return kfuncs.helper_allowed(number, prog_type, attach_type, self._attach_id(attach_to))
+
+    def _attach_id(self, name: str) -> int:
+        """The BTF id that a program is to be attached to."""
+        from cygnet.btf import kinds
+
+        found = (self.btf().find(name, kinds.FUNC) or self.btf().find(name, kinds.TYPEDEF)) if name else None
+        return found.id if found is not None else 0
 
     # ── the machine ──
 

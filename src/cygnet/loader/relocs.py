@@ -27,6 +27,7 @@ if TYPE_CHECKING:
             """(value, size in bytes, signed) of a member; `kind` is offset, size or exists."""
 
         def ksym(self, name: str) -> int: ...
+        def kvar(self, name: str) -> int: ...
         def kfunc(self, name: str) -> int: ...
         def session(self, name: str) -> int: ...
         def may_goto(self) -> bool: ...
@@ -135,6 +136,11 @@ def _ksym(code: bytearray, reloc: Reloc, resolver: Resolver) -> None:
     _put(code, reloc, resolver.ksym(reloc.name))
 
 
+def _kvar(code: bytearray, reloc: Reloc, resolver: Resolver) -> None:
+    _put(code, reloc, resolver.kvar(reloc.name))
+    _pseudo(code, reloc, consts.BPF_PSEUDO_BTF_ID)
+
+
 def _kfunc(code: bytearray, reloc: Reloc, resolver: Resolver) -> None:
     _put_imm(code, reloc.insn * consts.INSN_BYTES, resolver.kfunc(reloc.name))
     _pseudo(code, reloc, consts.BPF_PSEUDO_KFUNC_CALL)
@@ -165,6 +171,7 @@ _KINDS: dict[str, Callable[[bytearray, Reloc, Resolver], None]] = {
     relocs.TP_FIELD: _tp_field,
     relocs.CORE: _core,
     relocs.KSYM: _ksym,
+    relocs.KVAR: _kvar,
     relocs.KFUNC: _kfunc,
     relocs.SESSION: _session,
     relocs.MAY_GOTO: _may_goto,

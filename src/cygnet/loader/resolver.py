@@ -78,6 +78,15 @@ class SystemResolver:
             raise RelocationError(f"the kernel has no symbol {name}, or hides its address (kernel.kptr_restrict)")
         return address
 
+    def kvar(self, name: str) -> int:
+        from cygnet.btf import kinds
+
+        found = self._target().btf().find(name, kinds.VAR)
+        if found is None:
+            raise RelocationError(f"the kernel tells of no per-CPU variable {name}")
+        number: int = found.id
+        return number
+
     def kfunc(self, name: str) -> int:
         from cygnet.btf import kinds
 

@@ -10,6 +10,7 @@ with what was assumed when it was compiled. Kinds::
     CORE        name = type name, data = (kind, path, assumed)   kind: offset · size · exists
                 off, imm: as libbpf's CO-RE does
     KSYM        name = symbol              imm64: a kernel symbol's address
+    KVAR        name = variable            imm64: BTF id of a per-CPU variable of the kernel, for per_cpu_ptr()
     KFUNC       name = kfunc               call: BTF id of a kernel function
     SESSION     name = start_ns | cpid | target_pid | pidns_dev | pidns_ino | ncpus …
                 imm64: a number that the session gives when it loads
@@ -33,6 +34,7 @@ MAP_VALUE = "map_value"
 TP_FIELD = "tp_field"
 CORE = "core"
 KSYM = "ksym"
+KVAR = "kvar"
 KFUNC = "kfunc"
 SESSION = "session"
 MAY_GOTO = "may_goto"

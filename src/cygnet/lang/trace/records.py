@@ -99,7 +99,7 @@ class BtfRecord(CRecord):
     def __init__(self, types: CTypes, btf_type: BtfType) -> None:
         from cygnet.btf import kinds
 
-        super().__init__("union" if btf_type.kind == kinds.UNION else "struct", btf_type.name, btf_type.size, True)
+        super().__init__("union" if btf_type.kind == kinds.UNION else "struct", btf_type.name, btf_type.size, btf_type.btf is types.btf)
         self.types = types
         self.btf_type = btf_type
         self._one: dict[str, CMember | None] = {}

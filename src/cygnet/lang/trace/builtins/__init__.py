@@ -18,12 +18,18 @@ FAMILIES: dict[str, tuple[str, ...]] = {
         "leader_tid", "leader_comm", "username", "cpid", "has_cpid", "ncpus",
     ),
     "clock": ("nsecs", "elapsed", "jiffies", "strftime"),
-    "probe": ("probe", "probetype", "func", "retval", "reg", "usermode"),
+    "probe": ("probe", "probetype", "func", "retval", "reg", "usermode", "ctx"),
     "output": ("printf", "print", "errorf", "warnf", "time", "cat", "system", "join", "exit", "clear", "zero"),
     "maps": ("delete", "has_key", "find", "len"),
     "text": ("str", "buf", "strncmp", "strcontains", "strstr", "strlen", "strcap", "memcmp"),
     "stacks": ("kstack", "ustack", "ksym", "usym", "kaddr", "uaddr"),
     "net": ("ntop", "macaddr", "pton", "bswap"),
+    "pointers": (
+        "container_of", "is_err", "percpu_kaddr", "kfunc_exist", "kfunc_allowed", "socket_cookie", "path", "override",
+        "write_user",
+    ),
+    "settings": ("config",),
+    "textops": ("str_concat", "debugf"),
     "tables": ("strerror", "signal_name", "syscall_name"),
     "kinds": (
         "kptr", "uptr", "is_str", "is_ptr", "is_array", "is_integer", "is_unsigned_integer", "is_literal",
@@ -33,9 +39,7 @@ FAMILIES: dict[str, tuple[str, ...]] = {
 
 #: parsed, and refused with a sentence until they are compiled
 LATER: tuple[str, ...] = (
-    "ctx", "debugf", "path", "skboutput", "percpu_kaddr", "dw_ustack", "str_concat", "offsetof", "typeinfo",
-    "container_of", "kfunc_exist", "kfunc_allowed", "socket_cookie", "override", "write_user", "unwatch", "is_err",
-    "config",
+    "skboutput", "dw_ustack", "unwatch",
 )  # fmt: skip
 
 _found: dict[str, Builtin | None] = {}

@@ -18,6 +18,11 @@ if TYPE_CHECKING:
     from cygnet.lang.trace.lower.core import Core
     from cygnet.lang.trace.lower.stmts import Lowerer
     from cygnet.lang.trace.types import Type
+    from cygnet.probes.operands import Operand as OperandOfUsdt
+
+#: under this name fexit's arguments hold what the function returns
+RETVAL = "$retval"
+
 
 def machine(target: Any) -> str:
     """The architecture that is traced, as in uname."""
@@ -44,17 +49,33 @@ class Argument(Builtin):
             return T.UINT64
         if self.stack:
             if match.context != "regs":
-                c.error(f"The {self.name} builtin can only be used with uprobes", node.span)
-        elif match.context == "raw":
+                c.error(f"The {self.name} builtin can only be used with kprobes and uprobes", node.span)
+        elif match.context == "raw" and match.kind == "raw_tracepoint":
             if self.number > 11:
                 c.error(f"{self.name}: a raw tracepoint has at most 12 arguments", node.span)
+        elif match.kind == "usdt":
+            return self._check_usdt(c, node)
         elif match.context != "regs" or match.probetype in ("uretprobe", "kretprobe"):
             c.error(f"The {self.name} builtin can not be used with '{match.probetype}' probes", node.span)
         elif registers.argument_offset(machine(c.instance.target), self.number) is None:
             c.error(f"{self.name}: a function has not so many arguments in registers", node.span)
         return T.UINT64
 
+    def _check_usdt(self, c: Checker, node: ast.Expr) -> Type:
+        """Of the size and sign that the probe's note says, made wide."""
+        match = c.instance.match
+        if self.number >= len(match.operands):
+            count = len(match.operands)
+            c.error(f"{self.name}: {match.probe} has {count} argument{'s' * (count != 1)}", node.span)
+        elif machine(c.instance.target) != "x86_64":
+            c.error(f"{self.name}: arguments of usdt probes can only be read on x86-64", node.span)
+        elif match.operands[self.number].kind == "unknown":
+            c.error(f"{self.name}: {match.operands[self.number].text} cannot be read", node.span)
+        return T.INT64
+
     def lower(self, g: Lowerer, node: ast.Expr, args: Args) -> Operand:
+        if g.instance.match.kind == "usdt" and not self.stack:
+            return g.remember(("usdt", self.number), lambda: _usdt(g, g.instance.match.operands[self.number]))
         if g.instance.match.context == "raw":
             return g.remember(("raw", self.number), lambda: g.b.load(g.ctx(), 8, 8 * self.number))
         arch = machine(g.instance.target)
@@ -63,20 +84,54 @@ class Argument(Builtin):
         slot = g.new_slot(8)
         # above the return address
         address = g.b.offset(register(g, registers.special_offset(arch, "sp")), 8 * (self.number + 1))
-        g.b.call("probe_read_user", slot, g.const(8), address)
+        g.b.call("probe_read_user" if g.instance.match.space == T.USER else "probe_read_kernel", slot, g.const(8), address)
         return g.b.load(slot, 8)
 
 
+def _usdt(g: Lowerer, place: OperandOfUsdt) -> Value:
+    """The value of an operand."""
+    if place.kind == "const":
+        return g.const(place.value)
+    if place.kind == "register":
+        value = register(g, place.value)
+        value = g.b.binary("shr", value, g.const(place.shift)) if place.shift else value
+        if place.size == 8:
+            return value
+        return g.b.sext(value, place.size) if place.signed else g.b.zext(value, place.size)
+    address = register(g, place.base) if place.base >= 0 else g.const(0)
+    if place.index >= 0:
+        address = g.b.add(address, g.b.binary("mul", register(g, place.index), g.const(place.scale)))
+    slot = g.new_slot(8)
+    g.b.call("probe_read_user", slot, g.const(place.size), g.b.offset(address, place.value))
+    return g.b.load(slot, place.size, signed=place.signed)
+
+
 class Retval(Builtin):
+    """What a function returns: a number, but for fexit, where BTF tells the type."""
+
     bare = True
 
     def check(self, c: Checker, node: ast.Expr, args: Args) -> Type:
-        if c.instance.match.probetype != "uretprobe":
-            c.error(f"The retval builtin can not be used with '{c.instance.match.probetype}' probes", node.span)
-        needs_context(c, node, "retval")
+        from cygnet.lang.trace.check.exprs import member_value_type
+
+        match = c.instance.match
+        if not needs_context(c, node, "retval"):
+            return T.UINT64
+        if match.kind == "fexit":
+            if match.targets[0].get("bpf"):
+                return T.UINT64
+            arg = c.instance.argument(RETVAL)
+            if arg is None:
+                c.error(f"retval: {match.func} returns nothing", node.span)
+                return T.UINT64
+            return member_value_type(c.instance.argument_type(arg, c.types))
+        if match.probetype not in ("uretprobe", "kretprobe"):
+            c.error(f"The retval builtin can not be used with '{match.probetype}' probes", node.span)
         return T.UINT64
 
     def lower(self, g: Lowerer, node: ast.Expr, args: Args) -> Operand:
+        if g.instance.match.kind == "fexit":
+            return g.returned(node.type)
         return register(g, registers.special_offset(machine(g.instance.target), "result"))
 
 
@@ -119,18 +174,26 @@ class Func(Builtin):
 
     def check(self, c: Checker, node: ast.Expr, args: Args) -> Type:
         match = c.instance.match
-        if match.context != "regs":
+        if match.kind not in ("kprobe", "kretprobe", "uprobe", "usdt", "fentry", "fexit"):
             c.error(f"The func builtin can not be used with '{match.probetype}' probes", node.span)
         needs_context(c, node, "func")
-        return T.USYM
+        return T.KSYM if match.space == T.KERNEL else T.USYM
 
     def lower(self, g: Lowerer, node: ast.Expr, args: Args) -> Operand:
         from cygnet.lang.trace.builtins.task import pid_tgid
 
-        if g.instance.match.probetype == "uretprobe":
+        match = g.instance.match
+        if match.kind in ("usdt", "kprobe") and (match.kind == "usdt" or match.parsed.offset or match.parsed.address >= 0):
+            # not the start of a function, which is all that the helper knows
+            address = register(g, registers.special_offset(machine(g.instance.target), "pc"))
+        elif match.space == T.KERNEL:
+            address = g.remember("func_ip", lambda: g.b.call("get_func_ip", g.ctx()))
+        elif g.instance.match.probetype == "uretprobe":
             address = g.b.call("get_func_ip", g.ctx())
         else:
             address = g.remember("func_ip", lambda: g.b.call("get_func_ip", g.ctx()))
+        if match.space == T.KERNEL:
+            return address
         ids = pid_tgid(g)
 
         def store(pointer: Value, offset: int, type: Type, pad: bool) -> None:
@@ -138,6 +201,25 @@ class Func(Builtin):
             g.b.store(pointer, g.b.binary("shr", ids, g.const(32)), 8, offset + 8)
 
         return Gen(T.USYM, store)
+
+
+class Ctx(Builtin):
+    """The context of an iterator's program: what the iterator has come to."""
+
+    bare = True
+
+    def check(self, c: Checker, node: ast.Expr, args: Args) -> Type:
+        from cygnet.probes.iterator import context
+
+        match = c.instance.match
+        if match.kind != "iter":
+            c.error(f"The ctx builtin can not be used with '{match.probetype}' probes", node.span)
+            return T.UNKNOWN
+        needs_context(c, node, "ctx")
+        return T.pointer(c.types.find("struct", context(match.parsed.target)), T.KERNEL)
+
+    def lower(self, g: Lowerer, node: ast.Expr, args: Args) -> Operand:
+        return g.ctx()
 
 
 class UserMode(Builtin):
@@ -163,4 +245,5 @@ ROWS: dict[str, Builtin] = {
     "retval": Retval("retval"),
     "reg": Reg("reg"),
     "usermode": UserMode("usermode"),
+    "ctx": Ctx("ctx"),
 }

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from cygnet.lang.trace.types import Type
 
 COMM_BYTES = 16
+NAME_BYTES = 64  # of comm(pid)
 
 
 def pid_tgid(g: Core) -> Value:
@@ -98,14 +99,14 @@ class TaskField(Builtin):
             type = c.value(args[0])
             if type.kind not in ("ptr", "unknown"):
                 c.error(f"{self.name}() takes a struct task_struct pointer, not '{T.name(type)}'", args[0].span)
-        record = c.types.find("struct", "task_struct")
+        record = c.types.system("struct", "task_struct")
         if record is None:
             c.error(f"{self.name} needs the kernel's BTF, which this system has not got", node.span)
             return T.UNKNOWN
         return T.string(COMM_BYTES) if self.path[-1] == "comm" else T.UINT32
 
     def lower(self, g: Lowerer, node: ast.Expr, args: Args) -> Operand:
-        task = g.types.find("struct", "task_struct")
+        task = g.types.system("struct", "task_struct")
         assert task is not None
         address = g.scalar(args[0]) if args else current_task(g)
         for number, name in enumerate(self.path):
@@ -135,13 +136,49 @@ class CurTask(Builtin):
 
 
 class Comm(Builtin):
+    """comm: the current task's name; comm(pid): that of another process, empty when there is none."""
+
+    arity = (0, 1)
     bare = True
+    FIND, RELEASE = "bpf_task_from_pid", "bpf_task_release"
 
     def check(self, c: Checker, node: ast.Expr, args: Args) -> Type:
-        return T.string(COMM_BYTES)
+        if not args:
+            return T.string(COMM_BYTES)
+        c.number(args[0], "comm()'s process")
+        return T.string(NAME_BYTES)
 
     def lower(self, g: Lowerer, node: ast.Expr, args: Args) -> Operand:
-        return comm(g)
+        return _comm_of(g, node, args[0]) if args else comm(g)
+
+
+def _comm_of(g: Lowerer, node: ast.Expr, pid: ast.Expr) -> Gen:
+    """Another task's name: the kernel finds the task, and takes it back."""
+    from cygnet.lang.trace.builtins.pointers import may_call
+
+    number = g.scalar(pid)
+    usable = may_call(g, Comm.FIND)
+
+    def store(pointer: Value, offset: int, type: Type, pad: bool) -> None:
+        g.b.memzero(pointer, T.storage(type), offset)
+        if not usable:
+            return
+        task = g.b.kfunc(Comm.FIND, g.b.zext(number, 4), type="kernel?")
+
+        def found() -> None:
+            record = g.types.system("struct", "task_struct")
+            member = record.extra.find("comm")
+            place = Mem(task, T.KERNEL, record, member.offset, root="task_struct", path="comm")
+            size = g.const(min(type.size, COMM_BYTES))
+            g.b.call("probe_read_kernel_str", g.b.offset(pointer, offset), size, g.address(place))
+            g.b.kfunc(Comm.RELEASE, task, type="none")
+
+        g.choose("ne", task, g.const(0), found)
+
+    if not usable:
+        text = f"comm(pid) needs the kernel function {Comm.FIND}, which this kind of probe can not call here"
+        g.emit("warnf", text=text, span=node.span)
+    return Gen(node.type, store, once=True)
 
 
 ROWS: dict[str, Builtin] = {

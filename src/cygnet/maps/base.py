@@ -54,8 +54,7 @@ class UserMap:
 
     #: flags that creation takes, next to those of access when a kind of map has them
     allowed_flags: ClassVar[int] = NUMA | ACCESS
-    #: the file of ``vm/helpers`` that is each operation in machine code: for these operations of the header
-    machine_code: ClassVar[dict[str, str]] = {}
+    MACHINE_CODE: ClassVar[dict[str, str]] = {}
     PERCPU: ClassVar[bool] = False
 
     def __init__(
@@ -167,6 +166,14 @@ class UserMap:
     def _check_lookup_flags(self, flags: int, verb: str) -> None:
         if flags & ~LOCK or (flags & LOCK and self.lock_at is None):
             self._fail(EINVAL, verb)
+
+    def machine_code(self) -> dict[str, str]:
+        """Which file of ``vm/helpers`` is an operation of this map: lookup, update, delete, output.
+
+        Values with special fields are changed by Python only.
+        """
+        code = self.MACHINE_CODE
+        return {"lookup": code["lookup"]} if self.fields and "lookup" in code else dict(code)
 
     # ── user space: one element ──
 

@@ -15,14 +15,16 @@ An array: element i of CPU c lies at DATA + i * STRIDE + c * CPU_STRIDE.
 A hash: BUCKETS is a table of 2**(64 - SHIFT) words, each the address of the first entry of a chain, or 0.
 An entry is {next, key padded to 8 bytes, value}; of a per-CPU map the last is the address of the values, those
 of CPU c at c * CPU_STRIDE. `next` of an entry in use is an address or 0; bit 0 is set in one that is not in use.
-An LRU map's entry has one word more, before it: 1 when a program used the entry lately. The hash of a key, whose last
-word is padded with zeros::
+An LRU map's entry has one word more, before it: 1 when a program used the entry lately, and its CPUs may
+have a share of the entries each: the words from FREE to HAND are those of CPU c at SHARES + c * SHARE_STRIDE
+(with one share for all, SHARES is the header itself, SHARE_STRIDE 0). The hash of a key, whose last word
+is padded with zeros::
 
     h = 0
     for word in key: h = (h ^ word) * MULTIPLIER mod 2**64; h ^= h >> 32
     bucket = h >> SHIFT
 
-Entries are STRIDE apart; those from FRESH to END were never used; FREE is the first of a chain of used and
+Entries are STRIDE apart, from FIRST on; those from FRESH to END were never used; FREE is the first of a chain of used and
 deleted ones (their `next` has bit 0 set; 1 ends it); SPARE takes the next value that replaces one, because a
 replaced value of a kernel's map stays readable for whoever holds a pointer to it.
 
@@ -42,10 +44,11 @@ LOOKUP, UPDATE, DELETE, OUTPUT = 32, 40, 48, 56
 DATA, STRIDE, CPU_STRIDE = 64, 72, 80
 
 BUCKETS, SHIFT = 64, 88
-FREE, FRESH, END, SPARE = 96, 104, 112, 120
-COUNT = 128
-VALUE_AT = 136  # offset of the value in an entry
-FIRST, HAND = 144, 152  # of an LRU map: the first entry, and the one that is next asked whether it may go
+FREE, FRESH, END, FIRST, HAND = 96, 104, 112, 120, 128  # HAND: of an LRU map, the entry that is next asked to go
+SPARE, COUNT = 136, 144
+VALUE_AT = 152  # offset of the value in an entry
+SHARES, SHARE_STRIDE = 160, 168
+VALUES = 176  # of a per-CPU map: the values of the entry at FIRST; those of all CPUs lie together
 
 RING = 64
 CONSUMER, PRODUCER, PENDING, MASK = 0, 8, 16, 24

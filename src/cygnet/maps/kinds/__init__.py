@@ -1,0 +1,1 @@
+"""The kinds of maps, a file for each family; `cygnet.maps.create` finds them by the table of map types."""

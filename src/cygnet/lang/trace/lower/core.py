@@ -45,7 +45,8 @@ class Core:
         self.memo: list[dict[Any, Any]] = [{}]
         self.slots: dict[VarInfo, Value] = {}  # variables that live in memory, by function
         self.views: dict[VarInfo, tuple[Value | Mem | Gen, ...]] = {}  # loop variables over maps
-        self.captured: dict[VarInfo, int] = {}
+        self.captured: dict[VarInfo, tuple[bool, int]] = {}  # (in `large`, offset) of what callbacks share
+        self.large: Value | None = None
         self.frame: Value | None = None  # captured variables, and first a word: the probe has returned
         self.depth = 0
         self.discarded: ast.Expr | None = None  # the expression of a statement: nobody wants its value

@@ -59,8 +59,10 @@ class ExprLowerer(EventLowerer):
     def variable_place(self, info: VarInfo) -> Mem | None:
         """Where a variable lies when it lives in memory; None for one in a register."""
         if info in self.captured:
-            assert self.frame is not None
-            return Mem(self.frame, "bpf", info.type, self.captured[info])
+            large, offset = self.captured[info]
+            base = self.large if large else self.frame
+            assert base is not None
+            return Mem(base, "bpf", info.type, offset)
         if info.type.kind in T.SCALARS and not info.addressed:
             return None
         slot = self.slots.get(info)
@@ -455,12 +457,56 @@ class ExprLowerer(EventLowerer):
         return self.b.add(base, offset)
 
     def _raw_argument(self, arg: Arg, type: Type) -> Value | Mem | Gen:
+        if self.instance.match.kind in ("fentry", "fexit"):
+            return self._function_argument(arg.index, type)
         value = self.remember(("raw", arg.index), lambda: self.b.load(self.ctx(), 8, 8 * arg.index))
         if type.kind in T.SCALARS:
-            if type.size < 8:
-                return self.b.sext(value, type.size) if type.signed else self.b.zext(value, type.size)
-            return value
+            return self._narrowed(value, type)
         return Mem(value, "kernel", type)
+
+    def _function_argument(self, index: int, type: Type) -> Value | Mem:
+        """Word `index` of a function's arguments, or all words of a struct.
+
+        The helper gives a plain number, where a load would give a pointer that the verifier keeps apart from numbers.
+        """
+
+        def word(at: int) -> Value:
+            slot = self.new_slot(8, "arg")
+            self.b.call("get_func_arg", self.ctx(), self.const(at), slot)
+            return self.b.load(slot, 8)
+
+        def narrow() -> Value:
+            if type.kind != "ptr":
+                value = self.b.load(self.ctx(), 8, 8 * index)
+                return self._narrowed(value, type)
+            return word(index)
+
+        if type.kind in T.SCALARS:
+            return self.remember(("raw", index), narrow)
+        slot = self.new_slot(T.storage(type), "args")
+        for at in range(0, T.storage(type), 8):
+            self.b.store(slot, word(index + at // 8), 8, at)
+        return Mem(slot, "bpf", type)
+
+    def _narrowed(self, value: Value, type: Type) -> Value:
+        if type.size >= 8:
+            return value
+        return self.b.sext(value, type.size) if type.signed else self.b.zext(value, type.size)
+
+    def returned(self, type: Type) -> Value | Mem:
+        """What the function of a fexit probe returns."""
+
+        def make() -> Value:
+            slot = self.new_slot(8, "retval")
+            self.b.call("get_func_ret", self.ctx(), slot)
+            return self.b.load(slot, 8)
+
+        value = self.remember("retval", make)
+        if type.kind in T.SCALARS:
+            return self._narrowed(value, type)
+        slot = self.new_slot(T.storage(type), "retval")
+        self.b.store(slot, value, 8)
+        return Mem(slot, "bpf", type)
 
     def low_TupleIndex(self, node: ast.TupleIndex) -> Value | Mem | Gen:
         return self._tuple_item(node.operand, node.index)

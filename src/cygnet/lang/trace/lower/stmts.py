@@ -17,6 +17,10 @@ if TYPE_CHECKING:
     from cygnet.lang.trace.lower.unit import Layout, Unit
 
 _GO_ON, _STOP = 0, 1  # what a callback tells the kernel's loop
+#: the frame begins with that word and a pointer to what is too large for it
+_FRAME_HEADER, _FRAME_BYTES, _SMALL = 16, 160, 32
+_FEW = 4
+_BRANCHES = (ast.If, ast.IfExpr, ast.Ternary, ast.Break, ast.Continue, ast.While, ast.ForRange, ast.ForMap)
 _RETURNED, _BROKE = 1, 2  # what the first word of the frame tells about a callback that stopped
 
 
@@ -38,6 +42,8 @@ class Lowerer(MapLowerer):
         self._make_frame()
         if self.only_pid:
             self._check_pid()
+        if self.instance.match.kind == "iter":
+            self._skip_end()
         if probe.predicate is not None:
             b = self.b
             yes, no = b.new_block(), b.new_block()
@@ -64,18 +70,44 @@ class Lowerer(MapLowerer):
         b.ret(self.const(0))
         b.open(ours)
 
+    def _skip_end(self) -> None:
+        """An iterator runs its program once more when it has come to its end, with no object."""
+        from cygnet.probes.iterator import context
+
+        name = context(self.instance.match.parsed.target)
+        record = self.types.find("struct", name).extra
+        members = [m for m in record.flat().values() if m.type.kind == "ptr" and m.name != "meta"]
+        if members:
+            first = min(members, key=lambda member: member.offset)
+            place = Mem(self.ctx(), T.KERNEL, first.type, first.offset, root=name, path=first.name)
+            b = self.b
+            more, end = b.new_block(), b.new_block()
+            b.br("ne", self.read(place, 8, False), self.const(0), more, end)
+            b.open(end)
+            b.ret(self.const(0))
+            b.open(more)
+
     def _make_frame(self) -> None:
         """Memory for variables that loop bodies share with the code around them."""
-        at = 8
-        seen: list[VarInfo] = []
+        small, large = _FRAME_HEADER, 0
         for info in self.instance.variables.values():
-            if info.captured and info not in self.captured:
-                self.captured[info] = at
-                at += max(8, T.storage(info.type))
-                seen.append(info)
-        if any(isinstance(node, ast.ForMap) for node in ast.walk(self.instance.probe.body)):
-            self.frame = self.new_slot(at, "frame")
-            self.b.memzero(self.frame, at)
+            if not info.captured or info in self.captured:
+                continue
+            size = max(8, T.storage(info.type))
+            if size > _SMALL or small + size > _FRAME_BYTES:
+                self.captured[info] = (True, large)
+                large += size
+            else:
+                self.captured[info] = (False, small)
+                small += size
+        if not any(isinstance(node, ast.ForMap) for node in ast.walk(self.instance.probe.body)):
+            return
+        self.frame = self.new_slot(small, "frame")
+        self.b.memzero(self.frame, small)
+        if large:
+            self.large = self.new_slot(large, "shared")
+            self.b.memzero(self.large, large)
+            self.b.store(self.frame, self.large, 8, 8)
 
     # -- statements -------------------------------------------------------------------------------
 
@@ -213,7 +245,7 @@ class Lowerer(MapLowerer):
         b.seal(head)
         b.open(out)
 
-    def _hide_variables(self, node: ast.While) -> None:
+    def _hide_variables(self, node: ast.While | ast.Unroll) -> None:
         """Make the numbers that a loop changes unknown to the verifier."""
         changed: set[VarInfo] = set()
         for inner in ast.walk(node):
@@ -229,9 +261,12 @@ class Lowerer(MapLowerer):
     def stmt_Unroll(self, node: ast.Unroll) -> None:
         b = self.b
         out = b.new_block()
+        branches = any(isinstance(inner, _BRANCHES) for inner in ast.walk(node.body))
         for _ in range(node.count.const):
             if b.ended:
                 break
+            if branches and node.count.const > _FEW:
+                self._hide_variables(node)  # else the verifier follows each number of rounds taken so or so
             after = b.new_block()
             self.memo.append({})
             self.exits.append((out, after))
@@ -335,12 +370,14 @@ class Lowerer(MapLowerer):
         """The loop's body as a function of (map, key, value, frame)."""
         self._callbacks += 1
         name = f"{self.name}_loop{self._callbacks}"
-        saved = (self.b, self.frame, self.memo, self.slots, self.exits, self.depth)
+        saved = (self.b, self.frame, self.large, self.memo, self.slots, self.exits, self.depth)
         main_first = list(self.functions)
         self.b = self._function(name, "callback", ("map", "map_value", "map_value", "stack"))
         self.memo, self.slots, self.exits, self.depth = [{}], {}, [(None, None)], self.depth + 1
         self.b.span = node.span
         self.frame = self.b.param(3)
+        if self.large is not None:
+            self.large = self.b.load_pointer(self.frame, 8, "map_value")
         key = Mem(self.b.param(1), "bpf", key_type, padded=True)
         info = self.variable(node.var)
         self.views[info] = (self.load_typed(key, key_type, stored=True), self._loop_value(layout, map, key))
@@ -352,7 +389,7 @@ class Lowerer(MapLowerer):
         self.block(node.body)
         if not self.b.ended:
             self.b.ret(self.const(_GO_ON))
-        self.b, self.frame, self.memo, self.slots, self.exits, self.depth = saved
+        self.b, self.frame, self.large, self.memo, self.slots, self.exits, self.depth = saved
         assert self.functions[: len(main_first)] == main_first
         return name
 

@@ -1,0 +1,143 @@
+"""For the tests of tools: a tool that runs, a child that does what it is told, and what was printed as data."""
+
+from __future__ import annotations
+
+import ast
+import json
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from typing import Any
+
+MAIN = "import sys; from cygnet.cli import main; sys.exit(main())"  # what the cygnet command does
+PATIENCE_S = 60.0  # for what must come: a machine that is this slow is broken
+Row = dict[str, Any]
+
+CHILD = """
+import ctypes, os, signal, socket, sys, time
+
+libc = ctypes.CDLL(None, use_errno=True)
+
+def attempt(function, *args):
+    "0 or a result, or the negative number of the error."
+    try:
+        return function(*args) or 0
+    except OSError as error:
+        return -error.errno
+
+def spin(seconds):
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        pass
+
+for line in sys.stdin:
+    value = eval(line)
+    print(repr(value) if type(value) in (int, str, list, tuple) else None, flush=True)
+"""
+
+
+def wait_for(what: Callable[[], object], why: str) -> None:
+    deadline = time.monotonic() + PATIENCE_S
+    while not what():
+        assert time.monotonic() < deadline, f"never came: {why}"
+        time.sleep(0.01)
+
+
+class Running:
+    """A tool, or any words for the cygnet command. Its result is complete when it has ended."""
+
+    def __init__(self, words: list[str]) -> None:
+        self.out, self.err = tempfile.TemporaryFile("w+"), tempfile.TemporaryFile("w+")  # noqa: SIM115
+        self.process = subprocess.Popen([sys.executable, "-c", MAIN, *words], stdout=self.out, stderr=self.err)
+
+    def attached(self) -> Running:
+        wait_for(lambda: self.is_attached() or self.process.poll() is not None, "attached")
+        assert self.is_attached(), self.errors()
+        return self
+
+    def is_attached(self) -> bool:
+        return "Attached" in self.errors() or '"attached_probes"' in self.text()
+
+    def errors(self) -> str:
+        return _read(self.err)
+
+    def text(self) -> str:
+        return _read(self.out)
+
+    def end(self) -> str:
+        """Interrupt it, as Ctrl-C does; gives all that it printed."""
+        self.process.send_signal(signal.SIGINT)
+        assert self.process.wait() == 0, self.errors()
+        assert not [line for line in self.errors().splitlines() if not line.startswith("Attached ")], self.errors()
+        return self.text()
+
+    def close(self) -> None:
+        if self.process.poll() is None:
+            self.process.kill()
+        self.process.wait()
+        self.out.close()
+        self.err.close()
+
+
+def _read(file: Any) -> str:
+    """What the file holds now, without moving the writer's place in it."""
+    with open(f"/proc/self/fd/{file.fileno()}") as again:
+        return again.read()
+
+
+class Child:
+    """A Python process that evaluates what it is sent; threads, files and signals there are its own."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.process = subprocess.Popen(
+            [sys.executable, "-c", CHILD], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+        self.do(f"open('/proc/self/comm', 'w').write({name!r})")
+
+    @property
+    def pid(self) -> int:
+        return self.process.pid
+
+    def send(self, expression: str) -> None:
+        assert self.process.stdin
+        self.process.stdin.write(expression + "\n")
+        self.process.stdin.flush()
+
+    def answer(self) -> Any:
+        assert self.process.stdout
+        return ast.literal_eval(self.process.stdout.readline())
+
+    def do(self, expression: str) -> Any:
+        """The value of an expression there, when it is a number, a text, a list or a tuple."""
+        self.send(expression)
+        return self.answer()
+
+    def close(self) -> None:
+        self.process.kill()
+        assert self.process.stdin and self.process.stdout
+        self.process.stdin.close()
+        self.process.stdout.close()
+        self.process.wait()
+
+
+def rows(text: str) -> list[Row]:
+    """The records of a tool that was run with -f json."""
+    return [line["data"] for line in map(json.loads, text.splitlines()) if line["type"] == "value"]
+
+
+def maps(text: str) -> dict[str, Any]:
+    """The maps printed with -f json, the last of each name."""
+    found: dict[str, Any] = {}
+    for line in map(json.loads, text.splitlines()):
+        if line["type"] in ("map", "hist", "stats"):
+            found.update(line["data"])
+    return found
+
+
+def total(hist: list[Row]) -> int:
+    """How many values a histogram holds."""
+    return sum(bucket["count"] for bucket in hist)

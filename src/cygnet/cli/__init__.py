@@ -17,6 +17,8 @@ COMMANDS = {
     "doctor": ("cygnet.cli.doctor", "tell what this machine can do, and what mends what it cannot"),
     "asm": ("cygnet.cli.asm", "assemble eBPF text to instructions"),
     "disasm": ("cygnet.cli.disasm", "disassemble eBPF instructions"),
+    "run": ("cygnet.cli.run", "run eBPF instructions in user space and print r0"),
+    "debug": ("cygnet.cli.debug", "step through eBPF instructions in user space"),
 }
 
 

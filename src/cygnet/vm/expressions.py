@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 __all__ = ["MASKS", "NAMESPACE", "expression"]
 
 MASKS = {bits: (1 << bits) - 1 for bits in (8, 16, 32, 64)}
-_SIGNED = re.compile(r"sx(8|16|32|64)\((\w+|\(\w+ & \w+\))\)")
+_SIGNED = re.compile(r"sx(8|16|32|64)\(([\w\[\]]+|\([\w\[\]]+ & \w+\))\)")
 _COMPARE = re.compile(r"sx(32|64)\((.+?)\) (<=|>=|<|>) sx\1\((.+)\)$")
 
 

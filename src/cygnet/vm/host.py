@@ -57,6 +57,9 @@ class Host:
         self.budget = budget
         self.random = random.Random(seed)
         self.context = 0  # the context of the running program
+        # the piece of memory that was read, and written, last: [start, end), so that most accesses need no search
+        self.read_window = [0, 0]
+        self.write_window = [0, 0]
         self._callback: Callable[..., int] | None = None  # of the run that is going on
 
     def enter(self, program: Program) -> None:

@@ -43,7 +43,7 @@ class Instance:
         return self._arguments().get(name)
 
     def argument_names(self) -> list[str]:
-        return list(self._arguments())
+        return [name for name in self._arguments() if not name.startswith("$")]
 
     def argument_type(self, arg: Arg, types: CTypes) -> Type:
         """The language's type of ``args.NAME``."""
@@ -91,14 +91,21 @@ def _uses(probe: ast.Probe) -> bool:
     return False
 
 
+def _uses_operands(probe: ast.Probe) -> bool:
+    """Does the body name an argument by its number? Those of a usdt probe may lie elsewhere at each of its places."""
+    names = [node.name for node in ast.walk(probe) if isinstance(node, ast.Ident) and node.name.startswith("arg")]
+    return any(name[3:].isdigit() for name in names)
+
+
 def make_instances(program: ast.Program, found: Sequence[tuple[ast.Probe, list[Match]]], target: Any) -> list[Instance]:
     """Instances in the order of the text; matches that can share a program do."""
     instances: list[Instance] = []
     for probe, matches in found:
         groups: dict[Any, list[Match]] = {}
-        alone = _uses(probe)
+        alone, operands = _uses(probe), _uses_operands(probe)
         for number, match in enumerate(matches):
-            shared = (match.prog_type, match.kind, match.context, match.space, match.preemptible, match.per_cpu_exact)
+            shared = (match.prog_type, match.kind, match.context, match.space, match.preemptible, match.per_cpu_exact,
+                      match.attach_to, match.operands if operands else ())  # fmt: skip
             groups.setdefault(number if alone else shared, []).append(match)
         for group in groups.values():
             instances.append(Instance(len(instances), program, probe, group, target))
@@ -154,7 +161,8 @@ def parse_number(text: str) -> int | None:
             return sign * int(body)
         mantissa, mark, exponent = body.partition("e")
         if mark and len(mantissa) == 1 and mantissa.isdigit() and exponent.isdigit() and len(exponent) < 3:
-            return sign * int(mantissa) * 10 ** int(exponent)
+            value: int = sign * int(mantissa) * 10 ** int(exponent)
+            return value
     except ValueError:
         return None
     digits = body.rstrip("nusmhd")

@@ -45,11 +45,16 @@ class Ntop(Builtin):
         family = g.scalar(args[0]) if len(args) == 2 else g.const(AF_INET if size == 4 else AF_INET6)
         if type.kind in ("int", "ptr"):
             number = g.scalar(args[-1])
-            write = lambda p, o: g.b.store(p, number, 4, o)  # noqa: E731
+
+            def write(pointer: Value, offset: int) -> None:
+                g.b.store(pointer, number, 4, offset)
+
         else:
             thing = g.operand(args[-1])
             place = thing if isinstance(thing, Mem) else Mem(g.in_memory(thing, type), "bpf", type)
-            write = lambda p, o: self._copy(g, place, min(size, 16), p, o)  # noqa: E731
+
+            def write(pointer: Value, offset: int) -> None:
+                self._copy(g, place, min(size, 16), pointer, offset)
 
         def store(pointer: Value, offset: int, wanted: Type, pad: bool) -> None:
             g.b.memzero(pointer, T.storage(T.INET), offset)

@@ -112,7 +112,7 @@ class Retval(Builtin):
     bare = True
 
     def check(self, c: Checker, node: ast.Expr, args: Args) -> Type:
-        from cygnet.lang.trace.check.exprs import member_value_type
+        from cygnet.lang.trace.records import member_value_type
 
         match = c.instance.match
         if not needs_context(c, node, "retval"):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from cygnet.lang.trace import types as T
-from cygnet.lang.trace.check.exprs import _arity_text, type_is_int
+from cygnet.lang.trace.check.base import arity_text, flexible, type_is_int
 from cygnet.lang.trace.types import Agg
 
 TYPE_CHECKING = False
@@ -21,13 +21,11 @@ def check_aggregate(c: ExprChecker, node: ast.Call) -> Agg:
     kind = node.name
     least, most = _ARITY[kind]
     if not least <= len(node.args) <= most:
-        c.error(f"{kind}() {_arity_text(least, most)} ({len(node.args)} provided)", node.span)
+        c.error(f"{kind}() {arity_text(least, most)} ({len(node.args)} provided)", node.span)
         return Agg(kind)
     if kind == "count":
         return Agg(kind, False)
     type = T.as_int(c.number(node.args[0], f"{kind}()'s argument"))
-    from cygnet.lang.trace.check.exprs import flexible
-
     signed = type.signed and not flexible(node.args[0]) if type.kind == "int" else type.signed
     if kind in ("sum", "min", "max", "avg", "stats"):
         return Agg(kind, type.signed if flexible(node.args[0]) else signed)

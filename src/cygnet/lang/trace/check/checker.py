@@ -29,6 +29,7 @@ class Checker(ExprChecker):
     def __init__(
         self, program: ast.Program, instances: Sequence[Instance], types: CTypes, config: Config, params: Any
     ) -> None:
+        self.whole = self
         self.program = program
         self.instances = instances
         self.types = types
@@ -38,6 +39,7 @@ class Checker(ExprChecker):
         self.errors: list[TraceTypeError] = []
         self.warnings: list[TraceTypeError] = []
         self.unsafe = False
+        self.stack_lengths = False  # does the program ask how long stacks are that it keeps?
         self.changed = False
         self.final = False
         self.guess = False

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from cygnet.lang.trace import ast
     from cygnet.lang.trace.check.names import VarInfo
     from cygnet.lang.trace.instances import Instance
+    from cygnet.lang.trace.lower.stmts import Lowerer
     from cygnet.lang.trace.lower.unit import Unit
     from cygnet.lang.trace.types import Type
 
@@ -35,6 +36,7 @@ class Core:
     unit: Unit
     instance: Instance
     b: Builder
+    whole: Lowerer  # this object, as the builtins know it
     operand: Callable[[ast.Expr], Value | Mem | Gen]
 
     def __init__(self, unit: Unit, instance: Instance, name: str) -> None:
@@ -117,9 +119,7 @@ class Core:
     def select(self, cond: str, a: Value, b: Value, then: Callable[[], Value], other: Callable[[], Value]) -> Value:
         """``a cond b ? then() : other()`` for scalars."""
         result = object()
-        self.choose(
-            cond, a, b, lambda: self.b.write(result, then()), lambda: self.b.write(result, other())
-        )
+        self.choose(cond, a, b, lambda: self.b.write(result, then()), lambda: self.b.write(result, other()))
         return self.b.read(result)
 
     # -- reading memory ---------------------------------------------------------------------------

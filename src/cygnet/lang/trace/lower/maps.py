@@ -147,7 +147,7 @@ class MapLowerer(ExprLowerer):
 
     # -- reading ----------------------------------------------------------------------------------
 
-    def read_map(self, node: ast.MapRef | ast.MapIndex) -> Value | Mem | Gen:  # type: ignore[override]
+    def read_map(self, node: ast.MapRef | ast.MapIndex) -> Value | Mem | Gen:
         ref = node if isinstance(node, ast.MapRef) else node.map
         layout = self.unit.layout(ref.name)
         if layout.agg is not None:
@@ -273,12 +273,13 @@ class MapLowerer(ExprLowerer):
     def average(self, total: Value, times: Value, signed: bool) -> Value:
         """total / times towards zero; a signed sum's magnitude is divided."""
         zero = self.const(0)
-        divide = lambda n: self.select("eq", times, zero, lambda: zero, lambda: self.b.binary("udiv", n, times))  # noqa: E731
+
+        def divide(number: Value) -> Value:
+            return self.select("eq", times, zero, lambda: zero, lambda: self.b.binary("udiv", number, times))
+
         if not signed:
             return divide(total)
-        return self.select(
-            "slt", total, zero, lambda: self.b.neg(divide(self.b.neg(total))), lambda: divide(total)
-        )
+        return self.select("slt", total, zero, lambda: self.b.neg(divide(self.b.neg(total))), lambda: divide(total))
 
     # -- writing ----------------------------------------------------------------------------------
 
@@ -307,7 +308,7 @@ class MapLowerer(ExprLowerer):
             place = self.place(value, type)
             self._update(layout, target.keys, place)
 
-    def write_map(self, target: ast.MapRef | ast.MapIndex, value: Value, type: Type) -> None:  # type: ignore[override]
+    def write_map(self, target: ast.MapRef | ast.MapIndex, value: Value, type: Type) -> None:
         """Give a scalar to a map."""
         ref = target if isinstance(target, ast.MapRef) else target.map
         layout = self.unit.layout(ref.name)
@@ -333,7 +334,7 @@ class MapLowerer(ExprLowerer):
         word = self.unit.drop_word(layout.info.name)
         self.b.atomic("add", self.b.map_value(CONTROL, word), self.const(1))
 
-    def map_add(self, target: ast.MapRef | ast.MapIndex, amount: Value) -> bool:  # type: ignore[override]
+    def map_add(self, target: ast.MapRef | ast.MapIndex, amount: Value) -> bool:
         """``@m[k] += n`` where the value is not looked at: added in place. False when it cannot be."""
         ref = target if isinstance(target, ast.MapRef) else target.map
         layout = self.unit.layout(ref.name)
@@ -429,9 +430,7 @@ class MapLowerer(ExprLowerer):
         b.open(skip)
         self._bump(value, self.const(1), 8)
 
-    def _add_to_histogram(
-        self, layout: Layout, target: ast.MapRef | ast.MapIndex, agg: T.Agg, number: Value
-    ) -> None:
+    def _add_to_histogram(self, layout: Layout, target: ast.MapRef | ast.MapIndex, agg: T.Agg, number: Value) -> None:
         bucket = self.log_bucket(agg, number) if agg.kind == "hist" else self.linear_bucket(agg, number)
         if isinstance(target, ast.MapIndex):
             one = self.const(1)
@@ -453,7 +452,10 @@ class MapLowerer(ExprLowerer):
     def log_bucket(self, agg: T.Agg, number: Value) -> Value:
         """The bucket of hist(): see spec.mapviews. Without branches, so that the verifier sees one path."""
         k = agg.args[0]
-        positive = lambda: self._power_bucket(number) if not k else self._fine_bucket(number, k)  # noqa: E731
+
+        def positive() -> Value:
+            return self._fine_bucket(number, k) if k else self._power_bucket(number)
+
         if not agg.signed:
             return positive()
         return self.select("slt", number, self.const(0), lambda: self.const(0), positive)
@@ -489,7 +491,10 @@ class MapLowerer(ExprLowerer):
         b, c = self.b, self.const
         less, more = ("slt", "sge") if agg.signed else ("ult", "uge")
         last = c(buckets(agg) - 1)
-        inside = lambda: b.add(b.binary("udiv", b.binary("sub", number, c(low)), c(step)), c(1))  # noqa: E731
+
+        def inside() -> Value:
+            return b.add(b.binary("udiv", b.binary("sub", number, c(low)), c(step)), c(1))
+
         return self.select(
             less, number, c(low), lambda: c(0), lambda: self.select(more, number, c(high), lambda: last, inside)
         )

@@ -29,6 +29,7 @@ class Lowerer(MapLowerer):
 
     def __init__(self, unit: Unit, instance: Instance, name: str) -> None:
         super().__init__(unit, instance, name)
+        self.whole = self
         self.expr_table = ast.handlers(self, "low_")
         self.stmt_table = ast.handlers(self, "stmt_")
         self._callbacks = 0
@@ -111,7 +112,7 @@ class Lowerer(MapLowerer):
 
     # -- statements -------------------------------------------------------------------------------
 
-    def block(self, block: ast.Block) -> None:  # type: ignore[override]
+    def block(self, block: ast.Block) -> None:
         """Lower a block's statements; what follows the end of the program is dropped."""
         for stmt in block.stmts:
             if self.b.ended:
@@ -125,7 +126,7 @@ class Lowerer(MapLowerer):
     def stmt_ExprStmt(self, node: ast.ExprStmt) -> None:
         self.statement_expr(node.expr)
 
-    def statement_expr(self, node: ast.Expr) -> None:  # type: ignore[override]
+    def statement_expr(self, node: ast.Expr) -> None:
         """An expression whose value nobody wants."""
         self.b.span = node.span
         if isinstance(node, ast.Unary) and node.op in ("++", "--"):
@@ -413,5 +414,3 @@ class Lowerer(MapLowerer):
             return self.sum_cpus(layout, map, key.addr)
         value = Mem(self.b.param(2), "bpf", layout.info.value)
         return self.load_typed(value, value.type, stored=True)
-
-

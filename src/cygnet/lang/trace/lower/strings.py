@@ -102,9 +102,7 @@ def compare(g: Core, left: Value, right: Value, size: int, want: str) -> Value:
     return b.read(result)
 
 
-def search(
-    g: Core, pointer: Value, size: int, found: Callable[[Value, Block, Block], None], missing: Value
-) -> Value:
+def search(g: Core, pointer: Value, size: int, found: Callable[[Value, Block, Block], None], missing: Value) -> Value:
     """Walk a string; at each index ``found(index, yes, no)`` goes to `yes` when it is the place. It, or `missing`."""
     b = g.b
     result = object()
@@ -125,7 +123,7 @@ def search(
 
 
 def find_literal(g: Core, pointer: Value, size: int, needle: bytes) -> Value:
-    """Where `needle` first lies in a string, or -1. Byte by byte: it may lie anywhere, and the stack is read aligned."""
+    """Where `needle` first lies in a string, or -1. Byte by byte: the stack is only read aligned."""
     if len(needle) > size:
         return g.const(-1)
 

@@ -9,6 +9,7 @@ from cygnet.spec.objects import MapSpec
 from cygnet.uapi.bpf import (
     BPF_F_MMAPABLE,
     BPF_F_NO_PREALLOC,
+    BPF_F_STACK_BUILD_ID,
     BPF_MAP_TYPE_ARRAY,
     BPF_MAP_TYPE_HASH,
     BPF_MAP_TYPE_LRU_HASH,
@@ -36,6 +37,7 @@ EXIT_WORD, PENDING_WORD, LOST_WORD, IDLE_WORD, ZERO_WORD, ACTION_WORDS = 0, 1, 2
 MOST_CONTROL = 256  # actions of control that can be pending
 DROP_WORDS = ACTION_WORDS + MOST_CONTROL
 _STACKS = 8192
+_BUILD_ID_BYTES = 32  # struct bpf_stack_build_id
 
 _KINDS = {
     "hash": BPF_MAP_TYPE_HASH,
@@ -81,7 +83,7 @@ class Layout:
 def buckets(agg: T.Agg) -> int:
     """How many buckets a histogram can have."""
     if agg.kind == "hist":
-        k = agg.args[0]
+        k: int = agg.args[0]
         return 1 + (1 << k) + (64 - k) * (1 << k)
     low, high, step = agg.args
     return int(-(-(high - low) // step) + 2)
@@ -109,7 +111,8 @@ class Unit:
         self.actions: list[Action] = []
         self._action_ids: dict[Any, int] = {}
         self.patches: list[tuple[Value, int]] = []
-        self.stacks: dict[str, int] = {}
+        self.stacks: dict[str, tuple[str, int]] = {}  # name -> mode, limit
+        self.stack_lengths = False  # the frames of stacks are counted, for len()
         self.tables: dict[str, bytes] = {}  # maps of constants: name -> contents
         self.pending = 0
         self.drops: list[str] = []
@@ -146,8 +149,12 @@ class Unit:
 
     def stack_map(self, type: Type) -> str:
         name = T.stack_map(type)
-        self.stacks[name] = type.extra[1]
+        self.stacks[name] = type.extra
         return name
+
+    def stack_length_map(self, type: Type) -> str:
+        """The map that says how many frames a stack has, by its number."""
+        return self.stack_map(type) + "_len"
 
     # -- the result -------------------------------------------------------------------------------
 
@@ -166,8 +173,11 @@ class Unit:
             specs.append(MapSpec(RING, BPF_MAP_TYPE_RINGBUF, 0, 0, self.ring_bytes()))
         if scratch:
             specs.append(MapSpec(SCRATCH, BPF_MAP_TYPE_PERCPU_ARRAY, 4, scratch, scratch_programs))
-        for name, limit in self.stacks.items():
-            specs.append(MapSpec(name, BPF_MAP_TYPE_STACK_TRACE, 4, 8 * limit, _STACKS))
+        for name, (mode, limit) in self.stacks.items():
+            size, flags = (_BUILD_ID_BYTES, BPF_F_STACK_BUILD_ID) if mode == "build_id" else (8, 0)
+            specs.append(MapSpec(name, BPF_MAP_TYPE_STACK_TRACE, 4, size * limit, _STACKS, flags))
+            if self.stack_lengths:
+                specs.append(MapSpec(name + "_len", BPF_MAP_TYPE_HASH, 8, 8, _STACKS, BPF_F_NO_PREALLOC))
         for layout in self.layouts.values():
             specs += self._language_map(layout)
         for name, data in self.tables.items():

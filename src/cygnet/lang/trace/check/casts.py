@@ -1,0 +1,159 @@
+"""The checker: types as written, sizes and casts."""
+
+from __future__ import annotations
+
+from cygnet.lang.trace import ast
+from cygnet.lang.trace import types as T
+from cygnet.lang.trace.check.base import CheckBase, type_is_int
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from cygnet.lang.trace.types import Type
+
+
+class CastChecker(CheckBase):
+    """Types in the program's text."""
+
+    def resolve_type(self, node: ast.TypeName) -> Type:
+        """The type that is written; reports one that does not exist."""
+        type = self._base_type(node)
+        if type is None:
+            self._unknown_type(node)
+            return T.UNKNOWN
+        space = self.instance.match.space if self.instance else T.KERNEL
+        for _ in range(node.pointers):
+            type = T.pointer(None if type is T.NONE else type, space)
+        if node.base in ("string", "inet", "buffer") and not node.pointers:
+            return type
+        for dim in reversed(node.dims):
+            type = T.Type("array", type.size * (dim or 0), elem=type, length=dim or 0)
+        return type
+
+    def _base_type(self, node: ast.TypeName) -> Type | None:
+        if node.of is not None:
+            return self.expr(node.of)
+        base = node.base
+        if not node.keyword:
+            dim = node.dims[0] if node.dims else None
+            special = {
+                "string": T.string(dim or self.config["max_strlen"]),
+                "buffer": T.Type("buf", dim or 64),
+                "inet": T.INET, "mac_address": T.MAC, "ksym_t": T.KSYM, "usym_t": T.USYM, "username": T.USERNAME,
+            }.get(base)  # fmt: skip
+            if special is not None:
+                return special
+        found = self.types.find(node.keyword, base)
+        if found is None and node.pointers and node.keyword:
+            return self.types.opaque(node.keyword, base)
+        return found
+
+    def _unknown_type(self, node: ast.TypeName) -> None:
+        name = f"{node.keyword} {node.base}".strip()
+        hints = [] if self.types.btf is not None else ["this kernel has no BTF: define the type in the program"]
+        self.error(f"Unknown type: '{name}'", node.span, hints)
+
+    def expr_TypeName(self, node: ast.TypeName) -> Type:
+        return self.resolve_type(node)
+
+    def expr_SizeOf(self, node: ast.SizeOf) -> Type:
+        type = self._type_or_expr(node.arg)
+        if type.kind != "unknown":
+            node.const = T.natural_size(type)
+        return T.UINT64
+
+    def _type_or_expr(self, arg: ast.Expr) -> Type:
+        if isinstance(arg, ast.TypeName):
+            return self.resolve_type(arg)
+        if isinstance(arg, ast.Ident):
+            from cygnet.lang.trace.builtins import find
+
+            if find(arg.name) is None and arg.name != "args":
+                made = ast.TypeName(arg.span, "", arg.name)
+                if self._base_type(made) is not None:
+                    return self.resolve_type(made)
+        return self.value(arg)
+
+    def expr_OffsetOf(self, node: ast.OffsetOf) -> Type:
+        type = self._type_or_expr(node.arg)
+        offset = 0
+        for name in node.path:
+            if type.kind == "ptr" and type.elem is not None:
+                type = type.elem
+            if type.kind != "struct":
+                if type.kind != "unknown":
+                    self.error(f"'{T.name(type)}' is not a c_struct type.", node.span)
+                return T.UINT64
+            member = type.extra.find(name)
+            if member is None:
+                self.error(f"{T.name(type)} does not contain a field named '{name}'", node.span)
+                return T.UINT64
+            offset += member.offset
+            type = member.type
+        node.const = offset
+        return T.UINT64
+
+    def expr_TypeInfo(self, node: ast.TypeInfo) -> Type:
+        from cygnet.lang.trace.check.addresses import check_typeinfo
+
+        return check_typeinfo(self.whole, node)
+
+    def expr_Cast(self, node: ast.Cast) -> Type:
+        operand = self.value(node.operand)
+        target = self.resolve_type(node.target)
+        if self.final and node.operand.const is None and target._replace(space="") == operand._replace(space=""):
+            self.warn(f"Cast from '{T.name(operand)}' to '{T.name(target)}' changes nothing", node.span)
+        if operand.kind == "unknown" or target.kind == "unknown":
+            return target
+        if target.kind in T.NUMERIC:
+            return self._cast_number(node, target, operand)
+        if target.kind == "ptr":
+            space = operand.space if operand.kind == "ptr" else target.space
+            if operand.kind not in ("ptr", "int", "bool", "enum", "array", "struct", "agg", "ksym"):
+                self.error(f"Cannot cast from '{T.name(operand)}' to '{T.name(target)}'", node.span)
+            return target._replace(space=space)
+        if target.kind == "array" and (operand.kind in ("int", "array") or isinstance(node.operand.const, bytes)):
+            return self._cast_array(node, target, operand)
+        if target.kind == operand.kind or (target.kind == "str" and operand.kind == "str"):
+            return target
+        if target.kind in ("ksym", "username") and operand.kind in ("int", "ptr"):
+            return target
+        self.error(f"Cannot cast from '{T.name(operand)}' to '{T.name(target)}'", node.span)
+        return target
+
+    def _cast_number(self, node: ast.Cast, target: Type, operand: Type) -> Type:
+        allowed = ("int", "bool", "enum", "ptr", "agg", "array", "ksym", "timestamp", "str", "username", "cgroup")
+        if operand.kind not in allowed or (operand.kind == "str" and target.kind != "bool"):
+            self.error(f"Cannot cast from '{T.name(operand)}' to '{T.name(target)}'", node.span)
+            return target
+        if operand.kind == "agg" and operand.extra.kind not in T.CASTABLE:
+            self.error(f"Cannot cast from '{T.name(operand)}' to '{T.name(target)}'", node.span)
+        if operand.kind == "array" and T.natural_size(operand) != target.size:
+            self.error(
+                f"Cannot cast from '{T.name(operand)}' to '{T.name(target)}': the sizes differ "
+                f"({T.natural_size(operand)} and {target.size} bytes)",
+                node.span,
+            )
+        const = node.operand.const
+        if target.kind == "enum" and type_is_int(const) and not any(v == const for v, _ in target.extra.pairs()):
+            self.error(f"Enum: {target.extra.name} doesn't contain a variant value of {const}", node.span)
+        if const is not None and not isinstance(const, bytes):
+            if target.kind == "bool":
+                node.const = bool(const)
+            else:
+                wrapped = int(const) & ((1 << target.size * 8) - 1)
+                sign = target.signed and wrapped >> (target.size * 8 - 1)
+                node.const = wrapped - (1 << target.size * 8) if sign else wrapped
+        return target
+
+    def _cast_array(self, node: ast.Cast, target: Type, operand: Type) -> Type:
+        size = T.natural_size(operand)
+        elem = target.elem.size
+        if not target.length and elem:
+            target = target._replace(length=size // elem, size=size)
+        if T.natural_size(target) != size:
+            self.error(
+                f"Cannot cast from '{T.name(operand)}' to '{T.name(target)}': the sizes differ ({size} and "
+                f"{T.natural_size(target)} bytes)",
+                node.span,
+            )
+        return target

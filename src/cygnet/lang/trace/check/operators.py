@@ -1,0 +1,312 @@
+"""The checker: operators and conditions."""
+
+from __future__ import annotations
+
+from cygnet.lang.trace import ast
+from cygnet.lang.trace import types as T
+from cygnet.lang.trace.check.base import CheckBase, flexible, type_is_int
+from cygnet.lang.trace.records import is_char
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+    from cygnet.lang.trace.types import Type
+    from cygnet.source import Span
+
+_COMPARE = frozenset(("==", "!=", "<", ">", "<=", ">="))
+_U64 = (1 << 64) - 1
+
+
+def _fold(op: str, a: int, b: int) -> int:
+    if op == "+":
+        return a + b
+    if op == "-":
+        return a - b
+    if op == "*":
+        return a * b
+    if op in "/%":
+        quotient = abs(a) // abs(b)
+        if (a < 0) != (b < 0):
+            quotient = -quotient
+        return quotient if op == "/" else a - quotient * b
+    if op == "&":
+        return a & b
+    if op == "|":
+        return a | b
+    if op == "^":
+        return a ^ b
+    if op == "<<":
+        return a << b if b < 64 else 0
+    return (a & _U64) >> b if b < 64 else 0
+
+
+class OperatorChecker(CheckBase):
+    """What operators take and give."""
+
+    def expr_Unary(self, node: ast.Unary) -> Type:
+        op = node.op
+        if op in ("++", "--"):
+            return self._step(node)
+        operand = node.operand
+        type = self.value(operand)
+        if type.kind == "unknown":
+            return type
+        if op == "*":
+            return self._dereference(node, type)
+        if op == "!":
+            self._no_pointer(type, operand)
+            node.const = None if operand.const is None else not operand.const
+            return T.BOOL
+        type = self._operand(type, operand)
+        if type_is_int(operand.const):
+            node.const = -operand.const if op == "-" else ~operand.const
+            if node.const < -(1 << 63):
+                self.error("This number does not fit 64 bits", node.span)
+            return T.literal_int(node.const)
+        return T.INT64 if type.signed else T.UINT64
+
+    def _no_pointer(self, type: Type, node: ast.Expr) -> None:
+        if type.kind not in T.NUMERIC and not (type.kind == "agg" and type.extra.kind in T.CASTABLE):
+            self.error(f"The ! operator can not be used on '{T.name(type)}'", node.span, ["compare with 0"])
+
+    def _step(self, node: ast.Unary) -> Type:
+        target = node.operand
+        if not isinstance(target, (ast.Var, ast.MapRef, ast.MapIndex)):
+            self.error(f"The {node.op} operator must be applied to a map or variable", node.span)
+            return T.UNKNOWN
+        type = self.expr(target)
+        result = type
+        if type.kind == "agg":
+            self.error(f"The {node.op} operator can not be used on an aggregation", node.span)
+            return T.INT64
+        if type.kind != "ptr":
+            if type.kind not in T.NUMERIC and type.kind != "unknown":
+                self.error(f"The {node.op} operator can not be used on '{T.name(type)}'", node.span)
+                return T.INT64
+            signed = node.op == "--" or type.kind == "unknown" or type.signed
+            result = T.INT64 if signed else T.UINT64
+        if isinstance(target, ast.Var):
+            info = self.scope.find(target.name)
+            if info is not None and not info.fixed:
+                self.grow_variable(info, result, node.span)
+        else:
+            ref = target if isinstance(target, ast.MapRef) else target.map
+            self.grow_value(self.map_info(ref), result, node.span)
+        return result
+
+    def _dereference(self, node: ast.Unary, type: Type) -> Type:
+        if type.kind == "ptr":
+            if type.elem is None:
+                self.error("Can not dereference a void pointer: cast it first", node.span)
+                return T.UNKNOWN
+            elem: Type = type.elem
+            if elem.kind == "struct" and not elem.size:
+                self.error(f"Unknown type: '{T.name(elem)}' is not defined", node.span)
+                return T.UNKNOWN
+            return elem._replace(space=type.space) if elem.kind == "struct" else elem
+        if type.kind == "int":
+            return T.UINT64
+        self.error(f"Can not dereference '{T.name(type)}'", node.span)
+        return T.UNKNOWN
+
+    def _operand(self, type: Type, node: ast.Expr) -> Type:
+        """The integer type of an operand of arithmetic."""
+        if type.kind == "agg" and type.extra.kind not in T.CASTABLE:
+            self.error(f"'{T.name(type)}' can only be printed", node.span)
+            return T.INT64
+        if type.kind in T.NUMERIC or type.kind == "agg":
+            return T.as_int(type)
+        if type.kind != "unknown":
+            self.error(f"Arithmetic is not possible with '{T.name(type)}'", node.span)
+        return T.INT64
+
+    def expr_Binary(self, node: ast.Binary) -> Type:
+        left, right = self.value(node.left), self.value(node.right)
+        op = node.op
+        if op in ("&&", "||"):
+            return self._logical(node, left, right)
+        if left.kind == "unknown" or right.kind == "unknown":
+            if self.guess and op not in _COMPARE:
+                return T.INT64
+            return T.BOOL if op in _COMPARE else T.UNKNOWN
+        if op in _COMPARE:
+            return self._compare(node, left, right)
+        if left.kind == "ptr" or right.kind == "ptr":
+            return self._pointer_arithmetic(node, left, right)
+        if op == "+" and isinstance(node.left.const, bytes) and isinstance(node.right.const, bytes):
+            node.const = node.left.const + node.right.const
+            return T.string(len(node.const) + 1)
+        if op == "+" and left.kind == "str" and type_is_int(node.right.const) and isinstance(node.left.const, bytes):
+            node.const = node.left.const[node.right.const :]  # str($1 + k) skips k characters
+            return T.string(len(node.const) + 1)
+        if type_is_int(node.left.const) and type_is_int(node.right.const):
+            return self._fold_literals(node)
+        return self.arithmetic(op, left, right, node.left, node.right, node.op_span)
+
+    def arithmetic(self, op: str, left: Type, right: Type, a: ast.Expr, b: ast.Expr, span: Span) -> Type:
+        """The type of integer arithmetic; reports what can not be."""
+        x, y = self._operand(left, a), self._operand(right, b)
+        if op in "/%" and b.const == 0 and type_is_int(b.const):
+            self.error("Division by zero", span)
+        if op in "/%" and self.final:
+            if (x.signed and not flexible(a)) or (y.signed and not flexible(b)):
+                self.warn(f"unsigned operands are used for '{op}': a negative value gives a huge result", span)
+        if op == "-":
+            return T.INT64
+        if op in ("<<", ">>"):
+            return T.INT64 if x.signed and not (flexible(a) and not y.signed) else T.UINT64
+        signed = (x.signed and not flexible(a)) or (y.signed and not flexible(b)) or (flexible(a) and flexible(b))
+        return T.INT64 if signed else T.UINT64
+
+    def _fold_literals(self, node: ast.Binary) -> Type:
+        a, b = node.left.const, node.right.const
+        if node.op in "/%" and b == 0:
+            self.error("Division by zero", node.op_span)
+            return T.INT64
+        if node.op in ("<<", ">>") and b < 0:
+            self.error("Shift by a negative number", node.op_span)
+            return T.INT64
+        result = _fold(node.op, int(a), int(b))
+        if node.op == "<<":
+            result &= _U64
+            if a < 0:
+                result -= 1 << 64
+        if not -(1 << 63) <= result <= _U64:
+            self.error("The result does not fit 64 bits", node.span)
+            return T.INT64
+        node.const = result
+        return T.literal_int(result)
+
+    def _logical(self, node: ast.Binary, left: Type, right: Type) -> Type:
+        for type, side in ((left, node.left), (right, node.right)):
+            ok = type.kind in T.NUMERIC or type.kind in ("ptr", "unknown")
+            if not ok and not (type.kind == "agg" and type.extra.kind in T.CASTABLE):
+                self.error(f"The {node.op} operator can not be used on expressions of type '{T.name(type)}'", side.span)
+        a, b = node.left.const, node.right.const
+        if a is not None and b is not None:
+            node.const = bool(a and b) if node.op == "&&" else bool(a or b)
+        return T.BOOL
+
+    def _compare(self, node: ast.Binary, left: Type, right: Type) -> Type:
+        a, b = node.left.const, node.right.const
+        if a is not None and b is not None and isinstance(a, bytes) == isinstance(b, bytes):
+            node.const = _COMPARISONS[node.op](a, b)
+            return T.BOOL
+        kinds = {left.kind, right.kind}
+        if left.kind in T.NUMERIC | {"agg"} and right.kind in T.NUMERIC | {"agg"}:
+            for type, side in ((left, node.left), (right, node.right)):
+                self._operand(type, side)
+            if self.final and left.kind == right.kind == "int" and left.signed != right.signed:
+                signed = node.left if left.signed else node.right
+                if not flexible(signed):
+                    self.warn(f"comparison of integers of different signs: '{T.name(left)}' and '{T.name(right)}'",
+                              node.op_span)  # fmt: skip
+            return T.BOOL
+        if kinds <= {"ptr", "int", "bool", "enum"} or kinds <= {"ksym", "int", "ptr"}:
+            return T.BOOL
+        equality = node.op in ("==", "!=")
+        if left.kind == right.kind and equality:
+            if left.kind in ("str", "mac", "inet", "usym", "ksym", "kstack", "ustack", "buf"):
+                return T.BOOL
+            if left.kind == "array" and left.length == right.length:
+                return T.BOOL
+            if left.kind in ("tuple", "record") and T.promote(left, right) is not None:
+                return T.BOOL
+        if kinds == {"str", "array"} and equality:
+            array = left if left.kind == "array" else right
+            if is_char(array.elem):
+                return T.BOOL
+        self.error(f"Type mismatch for '{node.op}': comparing '{T.name(left)}' with '{T.name(right)}'", node.op_span)
+        return T.BOOL
+
+    def _pointer_arithmetic(self, node: ast.Binary, left: Type, right: Type) -> Type:
+        op = node.op
+        if left.kind == "ptr" and op in "+-" and self._integral(right):
+            return left
+        if right.kind == "ptr" and op == "+" and self._integral(left):
+            return right
+        if left.kind == right.kind == "ptr" and op == "-":
+            return T.INT64
+        if op in ("&", "|", "^", ">>", "<<", "%", "/", "*"):
+            if left.kind in ("ptr", *T.NUMERIC) and right.kind in ("ptr", *T.NUMERIC):
+                return T.UINT64
+        self.error(f"The {op} operator can not be used on '{T.name(left)}' and '{T.name(right)}'", node.op_span)
+        return T.UNKNOWN
+
+    @staticmethod
+    def _integral(type: Type) -> bool:
+        return type.kind in T.NUMERIC or (type.kind == "agg" and type.extra.kind in T.CASTABLE)
+
+    def expr_Ternary(self, node: ast.Ternary) -> Type:
+        self.condition(node.cond)
+        then_type = self.expr(node.then) if node.then is not None else node.cond.type
+        else_type = self.expr(node.orelse)
+        if then_type.kind == "agg":
+            then_type = T.as_int(then_type)
+        if else_type.kind == "agg":
+            else_type = T.as_int(else_type)
+        if node.cond.const is not None and node.then is not None:
+            taken = node.then if node.cond.const else node.orelse
+            node.const = taken.const
+        if "never" in (then_type.kind, else_type.kind):
+            return else_type if then_type.kind == "never" else then_type
+        merged = T.promote(then_type, else_type)
+        if merged is None:
+            self.error(
+                f"Ternary operator must return the same type: have '{T.name(then_type)}' and '{T.name(else_type)}'",
+                node.span,
+            )
+            return T.UNKNOWN
+        return merged
+
+    def expr_IfExpr(self, node: ast.IfExpr) -> Type:
+        return self._if(node, statement=False)
+
+    def _if(self, node: ast.IfExpr, *, statement: bool) -> Type:
+        self.condition(node.cond)
+        node.const = None
+        if isinstance(node.cond, ast.Comptime):
+            taken = node.then if node.cond.const else node.orelse
+            return T.NONE if taken is None else self._branch(taken, statement)
+        then_type = self.block(node.then)
+        else_type = T.NONE if node.orelse is None else self._branch(node.orelse, statement)
+        if statement:
+            return T.NONE
+        merged = T.promote(then_type, else_type)
+        if merged is None:
+            self.error(f"The branches give different types: '{T.name(then_type)}' and '{T.name(else_type)}'", node.span)
+            return T.UNKNOWN
+        return merged
+
+    def _branch(self, node: ast.Block | ast.IfExpr, statement: bool) -> Type:
+        if isinstance(node, ast.IfExpr):
+            node.type = self._if(node, statement=statement)
+            return node.type  # type: ignore[no-any-return]
+        return self.block(node)
+
+    def expr_BlockExpr(self, node: ast.BlockExpr) -> Type:
+        return self.block(node.block)
+
+    def expr_Comptime(self, node: ast.Comptime) -> Type:
+        type = self.value(node.operand)
+        node.const = node.operand.const
+        if node.const is None and type.kind != "unknown":
+            self.error("Unable to evaluate at compile time", node.span)
+        return type
+
+    def expr_AddressOf(self, node: ast.AddressOf) -> Type:
+        from cygnet.lang.trace.check.addresses import check_address
+
+        return check_address(self.whole, node)
+
+
+_COMPARISONS: dict[str, Callable[[Any, Any], bool]] = {
+    "==": lambda a, b: a == b,
+    "!=": lambda a, b: a != b,
+    "<": lambda a, b: a < b,
+    ">": lambda a, b: a > b,
+    "<=": lambda a, b: a <= b,
+    ">=": lambda a, b: a >= b,
+}

@@ -24,6 +24,10 @@ if TYPE_CHECKING:
     from cygnet.probes.model import Match
 
 
+#: kinds of places where -p becomes a test in the program
+_FILTERED = frozenset(("tracepoint", "raw_tracepoint", "kprobe", "kretprobe", "fentry", "fexit"))
+
+
 class Result:
     """A compiled program: its object, the warnings on the way, the source it came from."""
 
@@ -65,7 +69,7 @@ def compile_program(
     if dump:
         dump.program("ast", program)
     _refuse(program)
-    found, warnings = _find_probes(program, target, params, config, pid)
+    found, warnings = _find_probes(program, target, params, config, pid, unsafe)
     instances = make_instances(program, found, target)
     types = CTypes(target)
     if c_types:
@@ -134,14 +138,14 @@ def _refuse(program: ast.Program) -> None:
 
 
 def _find_probes(
-    program: ast.Program, target: Any, params: Params, config: Config, pid: int
+    program: ast.Program, target: Any, params: Params, config: Config, pid: int, unsafe: bool
 ) -> tuple[list[tuple[ast.Probe, list[Match]]], list[TraceTypeError]]:
     """Every probe with the events it names."""
     from cygnet.probes.model import Options
     from cygnet.probes.point import expand_all
     from cygnet.probes.point import parse as parse_point
 
-    options = Options(pid=pid or -1, missing=config["missing_probes"])
+    options = Options(pid=pid or -1, missing=config["missing_probes"], unsafe=unsafe)
     found: list[tuple[ast.Probe, list[Match]]] = []
     errors: list[Any] = []
     for probe in program.probes:
@@ -156,6 +160,8 @@ def _find_probes(
     if errors:
         raise SourceErrors([_as_source_error(error) for error in errors])
     total = sum(len(matches) for _, matches in found)
+    if total > 1:
+        _check_alone(found)
     if total > config["max_probes"]:
         raise TraceTypeError(
             f"Can't attach to {total} probes because it exceeds the current limit of {config['max_probes']} probes",
@@ -165,6 +171,12 @@ def _find_probes(
     if not found:
         raise ProbeError("No probes to attach" if program.probes else "the program has no probes")
     return found, [TraceTypeError(w.message, w.span, w.hints) for w in options.warnings]
+
+
+def _check_alone(found: list[tuple[ast.Probe, list[Match]]]) -> None:
+    for probe, matches in found:
+        if any(match.kind == "iter" for match in matches):
+            raise TraceTypeError("an iter probe must be the only probe of its program", probe.span)
 
 
 def _as_source_error(error: Any) -> Any:
@@ -186,6 +198,7 @@ def _generate(
     dump: Dump | None,
 ) -> ObjectSpec:
     unit = Unit(config, checker.maps, unsafe=unsafe)
+    unit.stack_lengths = checker.stack_lengths
     lowered: list[tuple[Instance, str, Module]] = []
     shared = len(checker.instances) != len({id(instance.probe) for instance in checker.instances})
     for instance in checker.instances:
@@ -194,7 +207,7 @@ def _generate(
         name = _program_name(instance)
         lowerer = Lowerer(unit, instance, name)
         lowerer.types = checker.types
-        if pid and instance.match.kind in ("tracepoint", "raw_tracepoint"):
+        if pid and instance.match.kind in _FILTERED:
             lowerer.only_pid = True
         lowered.append((instance, name, lowerer.module()))
     unit.set_strides()

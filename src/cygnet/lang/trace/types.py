@@ -341,7 +341,8 @@ def _v_stack(type: Type) -> VType:
 
 def stack_map(type: Type) -> str:
     """The name of the machine map that keeps stacks of this kind."""
-    return f"stacks_{type.extra[1]}"
+    mode, limit = type.extra
+    return f"build_ids_{limit}" if mode == "build_id" else f"stacks_{limit}"
 
 
 _VTYPES: dict[str, Any] = {

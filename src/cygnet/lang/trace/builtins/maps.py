@@ -139,18 +139,37 @@ class Len(Builtin):
     def check(self, c: Checker, node: ast.Expr, args: Args) -> Type:
         first = args[0]
         if isinstance(first, ast.MapRef):
-            info = c.use_map(first, keyed=True)
+            info = c.map_info(first)
             info.read_span = info.read_span or first.span
-            return T.INT64
+            if info.keyed is None:
+                return T.INT64
+            if info.keyed or info.value.kind not in ("kstack", "ustack"):
+                c.use_map(first, keyed=True)
+                first.type = None
+                return T.INT64
         type = c.value(first)
         if type.kind in ("kstack", "ustack"):
-            c.error("len() of a stack is not yet compiled", node.span)
+            if not _taken_here(first):
+                c.stack_lengths = True
         elif type.kind != "unknown":
             c.error(f"len() expects a map or a stack to be provided, not '{T.name(type)}'", first.span)
         return T.INT64
 
     def lower(self, g: Lowerer, node: ast.Expr, args: Args) -> Operand:
-        return g.count_entries(args[0])  # type: ignore[arg-type]
+        first = args[0]
+        if isinstance(first, ast.MapRef) and first.type is None:
+            return g.count_entries(first)
+        from cygnet.lang.trace.lower.stacks import count_frames, stored_frames
+
+        if _taken_here(first):
+            return count_frames(g, first.type)
+        number = g.b.load(g.place(first, first.type), 8)
+        return stored_frames(g, first.type, number)
+
+
+def _taken_here(node: ast.Expr) -> bool:
+    """Is it the probe's own stack, not one that was kept?"""
+    return isinstance(node, (ast.Ident, ast.Call)) and node.name in ("kstack", "ustack")
 
 
 ROWS: dict[str, Builtin] = {"delete": Delete("delete"), "has_key": HasKey("has_key"), "find": Find("find"),

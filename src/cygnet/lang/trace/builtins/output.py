@@ -124,8 +124,6 @@ class Print(Builtin):
         type = c.value(first)
         if type.kind == "agg" and type.extra.kind not in (*T.CASTABLE, "stats"):
             c.error(f"print() can not print a single '{T.name(type)}'", first.span, ["print the whole map"])
-        if type.kind == "args":
-            c.error("print(args) is not yet compiled", first.span)
         return T.NONE
 
     def lower(self, g: Lowerer, node: ast.Expr, args: Args) -> Operand:

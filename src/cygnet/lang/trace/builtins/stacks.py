@@ -6,7 +6,6 @@ from cygnet.lang.trace import ast
 from cygnet.lang.trace import types as T
 from cygnet.lang.trace.builtins.base import Builtin, literal_text, needs_context
 from cygnet.lang.trace.lower.operands import Gen
-from cygnet.uapi.bpf_flags import BPF_F_FAST_STACK_CMP, BPF_F_USER_STACK
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -29,9 +28,10 @@ class Stack(Builtin):
 
     def check(self, c: Checker, node: ast.Expr, args: Args) -> Type:
         mode, limit = c.config["stack_mode"], _DEFAULT
+        asked = None
         for arg in args:
             if isinstance(arg, ast.Ident) and arg.name in _MODES:
-                mode = arg.name
+                mode = asked = arg.name
                 continue
             c.value(arg)
             if arg.const.__class__ is not int:
@@ -41,25 +41,23 @@ class Stack(Builtin):
         if not 1 <= limit <= _MOST:
             c.error(f"{self.name}([int limit]): limit must be between 1 and {_MOST}, not {limit}", node.span)
             limit = _DEFAULT
-        if mode == "build_id":
-            c.error(f"{self.name}(build_id) is not yet compiled", node.span)
+        if mode == "build_id" and self.name == "kstack":
+            if asked:
+                c.error("kstack() has no mode build_id: the kernel's stacks have none", node.span)
+            else:
+                c.warn("kstack has no mode build_id: raw is used", node.span)
+            mode = "raw"
         needs_context(c, node, self.name)
         size = 8 if self.name == "kstack" else 16
         return T.Type(self.name, size, extra=(mode, limit))
 
     def lower(self, g: Lowerer, node: ast.Expr, args: Args) -> Operand:
-        name = g.unit.stack_map(node.type)
-        flags = BPF_F_FAST_STACK_CMP
-        if self.name == "kstack":
-            return g.remember(
-                ("kstack", name), lambda: g.b.call("get_stackid", g.ctx(), g.b.map(name), g.const(flags))
-            )
         from cygnet.lang.trace.builtins.task import thread_group
+        from cygnet.lang.trace.lower.stacks import take_stack
 
-        stack = g.remember(
-            ("ustack", name),
-            lambda: g.b.call("get_stackid", g.ctx(), g.b.map(name), g.const(flags | BPF_F_USER_STACK)),
-        )
+        stack = take_stack(g, node.type)
+        if self.name == "kstack":
+            return stack
         pid = thread_group(g)
 
         def store(pointer: Value, offset: int, type: Type, pad: bool) -> None:

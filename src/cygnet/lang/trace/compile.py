@@ -69,6 +69,10 @@ def compile_program(
     if dump:
         dump.program("ast", program)
     _refuse(program)
+    if program.fns:
+        from cygnet.lang.trace.functions import inline
+
+        inline(program)
     found, warnings = _find_probes(program, target, params, config, pid, unsafe)
     instances = make_instances(program, found, target)
     types = CTypes(target)
@@ -131,8 +135,6 @@ def _refuse(program: ast.Program) -> None:
     errors: list[TraceTypeError] = []
     for node in program.imports:
         errors.append(TraceTypeError("import is not yet compiled", node.span))
-    for fn in program.fns:
-        errors.append(TraceTypeError("a user function (fn) is not yet compiled", fn.span, ["a macro may serve"]))
     if errors:
         raise SourceErrors(errors)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from cygnet.errors import SourceErrors, TraceTypeError
 from cygnet.lang.trace import ast
 from cygnet.lang.trace import types as T
+from cygnet.lang.trace.check.base import flexible
 from cygnet.lang.trace.check.exprs import ExprChecker
 from cygnet.lang.trace.check.names import MapInfo, Scope, VarInfo
 
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from cygnet.lang.trace.config import Config
+    from cygnet.lang.trace.functions import InlineCall
     from cygnet.lang.trace.instances import Instance
     from cygnet.lang.trace.records import CTypes
     from cygnet.lang.trace.types import Type
@@ -39,6 +41,7 @@ class Checker(ExprChecker):
         self.errors: list[TraceTypeError] = []
         self.warnings: list[TraceTypeError] = []
         self.unsafe = False
+        self.function: InlineCall | None = None  # the user function whose body is being looked at
         self.stack_lengths = False  # does the program ask how long stacks are that it keeps?
         self.changed = False
         self.final = False
@@ -72,6 +75,8 @@ class Checker(ExprChecker):
                 self.final = True
         for info in self.maps.values():
             self._check_map(info)
+            if self.changed or T.undecided(info.value) or T.undecided(info.key):
+                self._unsettled(info)
         if self.errors:
             raise SourceErrors(sorted(self.errors, key=lambda e: e.span.start if e.span else 0))
 
@@ -121,14 +126,14 @@ class Checker(ExprChecker):
         self.instance.variables[id(node)] = info
         return info
 
-    def grow_variable(self, info: VarInfo, type: Type, span: Span) -> None:
-        """`info` is given a value of `type`."""
+    def grow_variable(self, info: VarInfo, type: Type, span: Span, value: ast.Expr | None = None) -> None:
+        """`info` is given `value`, of `type`."""
         info.written = True
         if info.fixed:
             if self.fits(info.type, type, span, info.name) and info.type.kind == type.kind == "int":
                 self._warn_narrowing(info.type, type, span)
             return
-        merged = T.promote(info.type, type)
+        merged = self.merge(info, type, value)
         if merged is None:
             self.error(
                 f"Type mismatch for {info.name}: trying to assign value of type '{T.name(type)}' when variable "
@@ -194,7 +199,25 @@ class Checker(ExprChecker):
             info.key_span = span
             self.changed = True
 
-    def grow_value(self, info: MapInfo, type: Type, span: Span) -> None:
+    def merge(self, info: VarInfo | MapInfo, type: Type, value: ast.Expr | None) -> Type | None:
+        """The type of a name that is given one more value; literals take the sign of what else it is given."""
+        known = info.type if isinstance(info, VarInfo) else info.value
+        if type.kind != "int" or known.kind not in ("int", "unknown"):
+            return T.promote(known, type)
+        soft = value is not None and flexible(value)
+        if soft and known.kind == "int" and not known.signed:
+            assert value is not None
+            return T.promote_int(known, T.unsigned_literal(value.const))
+        if not soft and info.soft and not type.signed and known.kind == "int":
+            known = T.unsigned_literal(info.soft_most)
+        if soft:
+            assert value is not None
+            info.soft_most = max(info.soft_most, value.const)
+        else:
+            info.soft = False
+        return T.promote(known, type)
+
+    def grow_value(self, info: MapInfo, type: Type, span: Span, value: ast.Expr | None = None) -> None:
         """A plain value is assigned to a map."""
         info.written = True
         if info.agg is not None:
@@ -208,7 +231,7 @@ class Checker(ExprChecker):
         if type.kind in ("none", "args", "never", "float"):
             self.error(f"'{T.name(type)}' cannot be stored in a map", span)
             return
-        merged = T.promote(info.value, type)
+        merged = self.merge(info, type, value)
         if merged is None:
             self.error(
                 f"Type mismatch for {info.name}: trying to assign value of type '{T.name(type)}' when map already has a "
@@ -259,8 +282,15 @@ class Checker(ExprChecker):
             self.error(f"Unknown map kind: {decl.kind}", decl.span, [hint])
         for arg in decl.args:
             self.value(arg)
-        if len(decl.args) != 1 or type(decl.args[0].const) is not int or decl.args[0].const < 1:
+        size = decl.args[0].const if len(decl.args) == 1 else None
+        if type(size) is not int or not 1 <= size < 1 << 32:
             self.error(f"{decl.kind}() takes how many entries the map may have, a literal number", decl.span)
+
+    def _unsettled(self, info: MapInfo) -> None:
+        """No type fits: a map of tuples that hold the map's own values, for instance."""
+        if info.written and not self.errors:
+            span = info.key_span if T.undecided(info.key) else info.value_span
+            self.error(f"The type of {info.name} can not be found: it depends on itself", span)
 
     def _check_map(self, info: MapInfo) -> None:
         if not info.written and info.read_span is not None:
@@ -378,7 +408,7 @@ class Checker(ExprChecker):
             if info.value.kind != "int":
                 return  # a later assignment may still say that it is a map of integers
             type = T.as_int(type)
-        self.grow_value(info, type, value.span)
+        self.grow_value(info, type, value.span, value)
         target.type = info.value
 
     def _aggregate_copied(self, info: MapInfo, type: Type, value: ast.Expr) -> None:
@@ -430,7 +460,7 @@ class Checker(ExprChecker):
             if not T.holds(info.type, const):
                 self.error(f"Type mismatch: {const} does not fit '{T.name(info.type)}'", value.span)
         else:
-            self.grow_variable(info, given, value.span)
+            self.grow_variable(info, given, value.span, value)
 
     def stmt_If(self, node: ast.If) -> None:
         self.condition(node.cond)
@@ -488,8 +518,17 @@ class Checker(ExprChecker):
         self.loops -= 1
         self.scope = outer
 
+    def expr_InlineCall(self, node: InlineCall) -> Type:
+        from cygnet.lang.trace.check.calls import check_call
+
+        return check_call(self, node)
+
     def stmt_Return(self, node: ast.Return) -> None:
-        if node.value is not None:
+        if self.function is not None:
+            from cygnet.lang.trace.check.calls import check_return
+
+            check_return(self, node)
+        elif node.value is not None:
             self.value(node.value)
 
     def stmt_Break(self, node: ast.Break) -> None:

@@ -13,7 +13,9 @@ if TYPE_CHECKING:
 
     from cygnet.ir.core import Module, Value
     from cygnet.lang.trace.check.names import VarInfo
+    from cygnet.lang.trace.functions import InlineCall
     from cygnet.lang.trace.instances import Instance
+    from cygnet.lang.trace.lower.calls import Activation
     from cygnet.lang.trace.lower.unit import Layout, Unit
 
 _GO_ON, _STOP = 0, 1  # what a callback tells the kernel's loop
@@ -21,7 +23,7 @@ _GO_ON, _STOP = 0, 1  # what a callback tells the kernel's loop
 _FRAME_HEADER, _FRAME_BYTES, _SMALL = 16, 160, 32
 _FEW = 4
 _BRANCHES = (ast.If, ast.IfExpr, ast.Ternary, ast.Break, ast.Continue, ast.While, ast.ForRange, ast.ForMap)
-_RETURNED, _BROKE = 1, 2  # what the first word of the frame tells about a callback that stopped
+_RETURNED, _BROKE, _LEFT = 1, 2, 3  # what the first word of the frame tells about a callback that stopped
 
 
 class Lowerer(MapLowerer):
@@ -33,6 +35,7 @@ class Lowerer(MapLowerer):
         self.expr_table = ast.handlers(self, "low_")
         self.stmt_table = ast.handlers(self, "stmt_")
         self._callbacks = 0
+        self.active: list[Activation] = []  # user functions whose bodies are being lowered
         self.types: Any = None
         self.only_pid = False
 
@@ -328,7 +331,23 @@ class Lowerer(MapLowerer):
             self.b.store(self.frame, self.const(_BROKE), 8)
         self.b.ret(self.const(_STOP if which == 0 else _GO_ON))
 
+    def low_InlineCall(self, node: InlineCall) -> Value | Mem | Gen:
+        from cygnet.lang.trace.lower.calls import lower_call
+
+        return lower_call(self, node)
+
+    def leave_callback(self) -> None:
+        """Leave a user function from inside a loop over a map."""
+        assert self.frame is not None
+        self.b.store(self.frame, self.const(_LEFT), 8)
+        self.b.ret(self.const(_STOP))
+
     def stmt_Return(self, node: ast.Return) -> None:
+        if self.active:
+            from cygnet.lang.trace.lower.calls import lower_return
+
+            lower_return(self, node.value)
+            return
         if node.value is not None:
             self.statement_expr(node.value)
         self.finish()
@@ -361,11 +380,26 @@ class Lowerer(MapLowerer):
             b.open(returned)
             b.ret(self.const(_STOP if self.depth else 0))
             b.open(broke)
+            if self.active:
+                self._left(word)
             b.store(self.frame, self.const(0), 8)
             b.jump(after)
             b.open(go_on)
         b.jump(after)
         b.open(after)
+
+    def _left(self, word: Value) -> None:
+        """After a loop: the function around it may have been left."""
+        b, active = self.b, self.active[-1]
+        left, broke = b.new_block(), b.new_block()
+        b.br("eq", word, self.const(_LEFT), left, broke)
+        b.open(left)
+        if active.depth == self.depth:
+            b.store(self.frame, self.const(0), 8)  # type: ignore[arg-type]
+            b.jump(active.out)
+        else:
+            b.ret(self.const(_STOP))
+        b.open(broke)
 
     def _callback(self, node: ast.ForMap, layout: Layout, map: str, key_type: T.Type) -> str:
         """The loop's body as a function of (map, key, value, frame)."""

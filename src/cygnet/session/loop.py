@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from select import EPOLLIN, epoll
-from time import monotonic
+from time import monotonic, sleep
 
 from cygnet.session import control as words
 from cygnet.session.signals import SIGINT, SIGTERM, SIGUSR1
@@ -19,12 +19,16 @@ if TYPE_CHECKING:
 
 _BUSY_WAIT = 0.001  # seconds to wait for a record that is just being written
 _POLL = 0.1  # seconds between looks at the control words, while something was lost
+_FIRST_NAP, _LAST_NAP = 0.001, 0.004  # seconds in which events may gather while they keep coming
+_NAP_RING = 1 << 20  # bytes: a smaller ring might fill during a nap
 _FIRST_REST, _LAST_REST = 0.001, 1.0  # seconds between chores
 _REPORT = 1.0  # seconds between reports of lost events
 
 
 class NoRing:
     """For a program that sends no events."""
+
+    size = 0
 
     def available(self) -> int:
         return 0
@@ -41,8 +45,8 @@ class Loop:
     after some milliseconds, then ever more seldom, at last every second.
     """
 
-    __slots__ = ("_epoll", "_exit_seen", "_last_lost", "_last_report", "_lost", "_rest", "_rest_until", "chore",
-                 "ended", "on_signal", "ring", "signals", "state", "stopped", "words")  # fmt: skip
+    __slots__ = ("_epoll", "_exit_seen", "_last_lost", "_last_report", "_lost", "_moved", "_nap", "_rest",
+                 "_rest_until", "chore", "ended", "on_signal", "ring", "signals", "state", "stopped", "words")  # fmt: skip
 
     def __init__(self, state: State, ring: Any, control: Words | None, signals: Signals) -> None:
         self.state = state
@@ -57,6 +61,8 @@ class Loop:
         self._last_report = 0.0
         self.chore: Callable[[], None] | None = None
         self._rest, self._rest_until = _FIRST_REST, 0.0
+        self._nap = _FIRST_NAP
+        self._moved = 0  # bytes read since the last nap
         self._epoll = epoll()
         if ring is not None:
             self._epoll.register(ring.fileno(), EPOLLIN)
@@ -79,7 +85,10 @@ class Loop:
                 self._do_chore(self.chore)
             if worked:
                 self._happened(self._epoll.poll(0))
+            elif self._moved and self.ring.size >= _NAP_RING:
+                self._take_nap()
             else:
+                self._moved, self._nap = 0, _FIRST_NAP
                 self._sleep()
 
     def _do_chore(self, chore: Callable[[], None]) -> None:
@@ -112,6 +121,7 @@ class Loop:
         if batch is None:
             return False
         end = batch.end
+        self._moved += len(batch.view)
         self.state.feed(batch)
         del batch
         self.ring.consume(end)
@@ -156,6 +166,14 @@ class Loop:
 
     # ── sleeping ──
 
+    def _take_nap(self) -> None:
+        """Let events gather: while they keep coming, none of them pays for waking us (a dozen microseconds, in
+        the program that made the event), and many are formatted at once. Longer naps while they come slowly.
+        """
+        sleep(self._nap)
+        self._nap = min(2 * self._nap, _LAST_NAP) if self._moved < self.ring.size >> 6 else _FIRST_NAP
+        self._moved = 0
+
     def _sleep(self) -> None:
         """Sleep until something happens. The writers wake us only while the word SLEEPS is 1."""
         timeout = _POLL if self._lost != self._last_lost else -1.0
@@ -178,8 +196,6 @@ class Loop:
 
     def _epoll_ready(self, timeout: float) -> list[tuple[int, int]]:
         if timeout == _BUSY_WAIT:
-            from time import sleep
-
             sleep(timeout)
             return self._epoll.poll(0)
         return self._epoll.poll(timeout)

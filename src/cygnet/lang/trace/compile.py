@@ -64,11 +64,14 @@ def compile_program(
     config.read_environment(environment or {})
     if dump:
         dump.program("parse", program)
+    if program.imports or "import" in source.text:
+        from cygnet.lang.trace.imports import resolve
+
+        resolve(program, config)
     c_types, macros, c_warnings = _c_text(program, target, include_dirs, includes)
     program = _expand(program, params)
     if dump:
         dump.program("ast", program)
-    _refuse(program)
     if program.fns:
         from cygnet.lang.trace.functions import inline
 
@@ -128,15 +131,6 @@ def _expand(program: ast.Program, params: Params) -> ast.Program:
 
         return expand(program)
     return program
-
-
-def _refuse(program: ast.Program) -> None:
-    """What is parsed and not compiled yet, each with its place."""
-    errors: list[TraceTypeError] = []
-    for node in program.imports:
-        errors.append(TraceTypeError("import is not yet compiled", node.span))
-    if errors:
-        raise SourceErrors(errors)
 
 
 def _find_probes(

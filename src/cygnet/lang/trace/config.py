@@ -34,7 +34,7 @@ SETTINGS: dict[str, tuple[Any, Any]] = {
     "unstable_tseries": ("warn", ("warn", "enable", "error")),
     "unstable_dw_ustack": ("warn", ("warn", "enable", "error")),
     "unstable_typeinfo": ("error", ("warn", "enable", "error")),
-    "unstable_import": ("error", ("warn", "enable", "error")),
+    "unstable_import_statement": ("error", ("warn", "enable", "error")),
 }
 #: older spellings of the block
 _OLD = {
@@ -46,7 +46,10 @@ _OLD = {
     "max_programs": "max_bpf_progs",
 }
 _RETIRED = frozenset(
-    ("unstable_macro", "unstable_map_decl", "unstable_addr", "symbol_source", "max_type_res_iterations")
+    (
+        "unstable_macro", "unstable_map_decl", "unstable_import", "unstable_addr", "symbol_source",
+        "max_type_res_iterations",
+    )
 )
 _ENVIRONMENT_ONLY = frozenset(("btf", "vmlinux", "color", "kernel_source", "kernel_build"))
 _TRUE = {"1": True, "true": True, "on": True, "yes": True, "0": False, "false": False, "off": False, "no": False}

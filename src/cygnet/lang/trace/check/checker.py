@@ -539,5 +539,3 @@ class Checker(ExprChecker):
         if not self.loops:
             self.error("continue outside of a loop", node.span)
 
-    def stmt_Import(self, node: ast.Import) -> None:
-        self.error("import as a statement is not yet compiled", node.span, ["import at the top of the file"])

@@ -13,6 +13,10 @@ if TYPE_CHECKING:
     from cygnet.session.signals import Signals
 
 
+#: kinds of places that some kernels and machines have not got
+_SOME_KERNELS = ("kprobe", "kretprobe", "fentry", "fexit", "hardware")
+
+
 def main(args: list[str]) -> int:
     if not args:
         from cygnet.cli.trace_help import TEXT
@@ -64,6 +68,10 @@ def _compile_and_run(request: Request, signals: Signals) -> int:
     source = Source(*text(request))
     target = LiveTarget()
     spec = compiled(source, options, target)
+    if any([link.kind in _SOME_KERNELS for link in spec.links]):
+        from cygnet.loader.needs import check
+
+        check(spec, only_load=options.dry_run)
     _Progress.running = True
     try:
         from cygnet.loader.runtime import kernel_runtime

@@ -228,7 +228,7 @@ def _event_source(name: str) -> Callable[[], bool]:
 
 
 def _kprobe() -> bool:
-    return _event_source("kprobe")() or os.path.exists("/sys/kernel/debug/kprobes")
+    return _event_source("kprobe")()
 
 
 def _kprobe_multi() -> bool:
@@ -245,6 +245,30 @@ def _kprobe_multi() -> bool:
     finally:
         os.close(fd)
     return result in (-_errno.ESRCH, -_errno.ENOENT)
+
+
+def _fentry() -> bool:
+    """Whether programs go on functions of the kernel (trampolines): on any of its own, which it checks before the load."""
+    from cygnet.btf import FUNC, Btf
+    from cygnet.errors import NotSupported
+    from cygnet.kernel.denied import has_capability
+
+    try:
+        function = Btf.kernel().find("bpf_fentry_test1", FUNC)
+    except NotSupported:
+        return False
+    if function is None:
+        return False
+    attach = bpf.BPF_TRACE_FENTRY
+    code, type = R0_IS_0 + EXIT, bpf.BPF_PROG_TYPE_TRACING
+    fd = try_load(code, type, expected_attach_type=attach, attach_btf_id=function.id)
+    if fd < 0:
+        return False if has_capability("sys_admin") else _answer(fd, "probe fentry")
+    try:
+        attr = sys.pack(layouts.ATTR_LINK_CREATE, prog_fd=fd, attach_type=attach)
+        return _answer(sys.bpf_try(bpf.BPF_LINK_CREATE, attr + bytes(16)), "probe fentry")
+    finally:
+        os.close(fd)
 
 
 def _btf() -> bool:
@@ -289,6 +313,7 @@ _PROBES: dict[str, Callable[[], bool]] = {
     "perf_link": _perf_link,
     "uprobe": _event_source("uprobe"),
     "uprobe_multi": _uprobe_multi,
+    "fentry": _fentry,
     "kprobe": _kprobe,
     "kprobe_multi": _kprobe_multi,
     "hardware_events": _hardware,

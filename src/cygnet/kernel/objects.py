@@ -10,7 +10,7 @@ from cygnet.uapi import bpf, layouts
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import NamedTuple
+    from typing import Any, NamedTuple
 else:
     from cygnet.named import NamedTuple
 
@@ -177,6 +177,36 @@ def xlated(fd: int) -> bytes:
         request = sys.pack(layouts.PROG_INFO, xlated_prog_len=len(code), xlated_prog_insns=sys.address(code))
         raw_info(fd, layouts.PROG_INFO, request)
     return bytes(code)
+
+
+def program_btf(fd: int) -> Any:
+    """The types that a program came with; None when it came without."""
+    import os
+
+    from cygnet.btf import Btf
+
+    number = prog_info(fd).btf_id
+    if not number:
+        return None
+    btf_fd = open_id("btf", number)
+    try:
+        return Btf(btf_data(btf_fd))
+    finally:
+        os.close(btf_fd)
+
+
+def program_functions(fd: int) -> list[str]:
+    """The names of a program's functions, its entry first; empty when it came without BTF."""
+    raw = raw_info(fd, layouts.PROG_INFO, sys.pack(layouts.PROG_INFO))
+    count, size = int(raw["nr_func_info"]), int(raw["func_info_rec_size"])
+    btf = program_btf(fd) if count else None
+    if btf is None:
+        return []
+    array = bytearray(count * size)
+    request = sys.pack(layouts.PROG_INFO, nr_func_info=count, func_info_rec_size=size, func_info=sys.address(array))
+    raw_info(fd, layouts.PROG_INFO, request)
+    ids = [int.from_bytes(array[at + 4 : at + 8], "little") for at in range(0, len(array), size)]
+    return [btf.type(number).name for number in ids]
 
 
 def btf_info(fd: int) -> BtfInfo:

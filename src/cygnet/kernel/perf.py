@@ -45,7 +45,7 @@ def open_event(attr: bytearray, pid: int, cpu: int, what: str, needs: str = "") 
 
     Raises ProbeError for a dead pid, NotSupported for a missing event source or counter.
     """
-    fd = _open(attr, pid, cpu)
+    fd = try_open(attr, pid, cpu)
     if fd >= 0:
         return fd
     if fd == -_errno.ESRCH:
@@ -64,7 +64,7 @@ def open_on_cpus(attr: bytearray, pid: int, cpus: Iterable[int], what: str, need
     fds: list[int] = []
     try:
         for cpu in cpus:
-            fd = _open(attr, pid, cpu)
+            fd = try_open(attr, pid, cpu)
             if fd == -_errno.ENODEV and fds:
                 continue
             fds.append(fd if fd >= 0 else open_event(attr, pid, cpu, what, needs))
@@ -75,7 +75,8 @@ def open_on_cpus(attr: bytearray, pid: int, cpus: Iterable[int], what: str, need
     return fds
 
 
-def _open(attr: bytearray, pid: int, cpu: int) -> int:
+def try_open(attr: bytearray, pid: int, cpu: int) -> int:
+    """perf_event_open(2): a file descriptor, or the negative errno."""
     fd = sys.perf_event_open(attr, pid, cpu)
     if fd >= _room[0]:
         from cygnet.kernel.rlimit import raise_nofile

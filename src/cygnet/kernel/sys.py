@@ -113,6 +113,17 @@ def ioctl(fd: int, request: int, argument: int = 0) -> int:
     return fcntl_ioctl(fd, request, argument)
 
 
+_MEMBARRIER = {"x86_64": 324, "aarch64": 283, "riscv64": 283, "s390x": 356, "ppc64le": 365}
+_MEMBARRIER_CMD_GLOBAL = 1
+
+
+def wait_for_programs() -> None:
+    """Wait until every program that runs now, on any CPU, has ended: membarrier(2) waits for a grace period of RCU,
+    and all but sleepable programs run inside of one."""
+    call = foreign.system_call(foreign.Long, foreign.Long, foreign.Long)
+    call(_MEMBARRIER[os.uname().machine], _MEMBARRIER_CMD_GLOBAL, 0, 0)
+
+
 def close(fd: int) -> None:
     """Close a file descriptor that is ours; closing twice is an error of ours, and is raised."""
     os.close(fd)

@@ -135,6 +135,26 @@ def has_event(subsys: str, event: str) -> bool:
     return os.path.isdir(f"{find()}/events/{subsys}/{event}")
 
 
+def traceable_functions() -> list[str]:
+    """Functions that ftrace can patch, as ``name`` or ``module:name``, in the kernel's order; none without ftrace."""
+    try:
+        lines = _read(find() + "/available_filter_functions").splitlines()
+    except FileNotFoundError:
+        return []
+    except OSError as error:
+        from cygnet.kernel.denied import has_capability
+
+        if has_capability("dac_read_search"):  # so it is the kernel that has none to offer
+            return []
+        raise _unreadable(error) from error
+    functions = []
+    for line in lines:
+        name, _, module = line.partition(" ")
+        if not name.startswith("__ftrace_invalid_address__"):
+            functions.append(f"{module.strip('[]')}:{name}" if module else name)
+    return functions
+
+
 def event_id(subsys: str, event: str) -> int:
     """The number that perf_event_open(2) takes. ProbeError when there is no such tracepoint."""
     try:

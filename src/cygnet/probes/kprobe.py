@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
-from cygnet.probes.model import Parsed
+from cygnet.errors import ProbeError
+from cygnet.probes.model import Match, Parsed
 from cygnet.probes.numbers import number
 from cygnet.probes.syntax import count, function_offset, wrong
+from cygnet.uapi.bpf import BPF_PROG_TYPE_KPROBE
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from typing import Any
 
-    from cygnet.probes.model import Part, Target
+    from cygnet.probes.model import Options, Part, Target
     from cygnet.probes.registry import Provider
     from cygnet.source import Span
+
+#: what the kernel itself is called where a module may be named
+KERNEL = "vmlinux"
 
 
 def parse(row: Provider, parts: list[Part], span: Span | None) -> Parsed:
@@ -32,7 +37,103 @@ def parse(row: Provider, parts: list[Part], span: Span | None) -> Parsed:
     return Parsed(row, parts, span, target=module, name=name, offset=offset)
 
 
+# ── expansion ────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def expand(parsed: Parsed, target: Target, options: Options) -> list[Match]:
+    """A function that is named is taken at its word where its existence cannot be told cheaply: to attach to it is
+    the proof. A wildcard stands for the functions that the kernel's tracer can patch."""
+    if parsed.address >= 0:
+        if not options.unsafe:
+            raise ProbeError(f"{parsed.text}: a probe at an address may crash the kernel", parsed.span,
+                             ("--unsafe allows it",))  # fmt: skip
+        return [_match(parsed, parsed.text, {"address": parsed.address})]
+    if parsed.is_wild:
+        return _wild(parsed, target)
+    module = "" if parsed.target == KERNEL else parsed.target
+    _check_name(parsed, module, target)
+    data = {"function": parsed.name, "offset": parsed.offset}
+    if module:
+        data["module"] = module
+    return [_match(parsed, parsed.text, data, parsed.name)]
+
+
+def _wild(parsed: Parsed, target: Target) -> list[Match]:
+    found = []
+    for module, name in sorted(set(matching(parsed, target))):
+        data = {"function": name, "offset": 0, "module": module}
+        place = f"{module}:{name}" if module else name
+        found.append(_match(parsed, f"{parsed.provider.name}:{place}", data, name))
+    if not found:
+        raise ProbeError(f"no kernel function matches {parsed.text.partition(':')[2]}", parsed.span)
+    return found
+
+
+def _match(parsed: Parsed, probe: str, data: dict[str, Any], func: str = "") -> Match:
+    row = parsed.provider
+    full = {**data, "ret": row.name == "kretprobe"}
+    return Match(parsed, probe, BPF_PROG_TYPE_KPROBE, row.name, (full,), context="regs", space="kernel", func=func)
+
+
+def traceable(parsed: Parsed, target: Target) -> Sequence[str]:
+    """``name`` or ``module:name`` of each function that can be traced. NotSupported where there is none at all."""
+    ask: Any = getattr(target, "traceable_functions", None)
+    known: Sequence[str] = ask() if ask else ()
+    if not known:
+        from cygnet.errors import NotSupported
+
+        raise NotSupported(f"{parsed.text}", "a kernel whose functions can be traced (CONFIG_FUNCTION_TRACER=y); the "
+                           "same program works there")  # fmt: skip
+    return known
+
+
+def matching(parsed: Parsed, target: Target) -> Iterator[tuple[str, str]]:
+    """(module or "", name) of each function that the module's and the function's pattern match."""
+    from cygnet.probes.wildcard import matcher
+
+    in_module, wanted = matcher(parsed.target or "*"), matcher(parsed.name)
+    for function in traceable(parsed, target):
+        module, _, name = function.rpartition(":")
+        if wanted(name) and in_module(module or KERNEL):
+            yield module, name
+
+
+def _check_name(parsed: Parsed, module: str, target: Target) -> None:
+    """Refuse what certainly does not exist. BTF knows most functions, and answers at once."""
+    ask: Any = getattr(target, "traceable_functions", None)
+    if ask is None or (not module and _in_btf(parsed.name, target)):
+        return
+    functions = ask()
+    full = f"{module}:{parsed.name}" if module else parsed.name
+    has_ksym: Any = getattr(target, "has_ksym", None)
+    if not functions or full in functions or (has_ksym and not module and has_ksym(parsed.name)):
+        return
+    raise no_function(parsed, full, functions)
+
+
+def no_function(parsed: Parsed, name: str, functions: Sequence[str]) -> ProbeError:
+    from cygnet.probes.closest import did_you_mean
+
+    row = parsed.provider.name
+    near = [function for function in functions if abs(len(function) - len(name)) <= 2 and function[:1] == name[:1]]
+    return ProbeError(f"the kernel has no function {name}, or has inlined it", parsed.span,
+                      did_you_mean(name, near, row + ":{}"))  # fmt: skip
+
+
+def _in_btf(name: str, target: Target) -> bool:
+    from cygnet.btf.kinds import FUNC
+    from cygnet.errors import NotSupported
+
+    try:
+        return target.btf().find(name, FUNC) is not None
+    except NotSupported:
+        return False
+
+
+# ── listing ──────────────────────────────────────────────────────────────────────────────────────────────
+
+
 def names(row: Provider, target: Target) -> Iterator[str]:
     """Functions that the target's tracer can probe: where the kernel was built without one, none."""
     ask: Any = getattr(target, "traceable_functions", None)
-    return iter(sorted(ask())) if ask else iter(())
+    return iter(sorted(set(ask()))) if ask else iter(())

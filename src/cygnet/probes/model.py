@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from typing import Any, Protocol
 
+    from cygnet.probes.operands import Operand
     from cygnet.probes.registry import Provider
     from cygnet.source import Span
     from cygnet.spec.objects import LinkSpec
@@ -205,15 +206,16 @@ class Match:
     prog_type       BPF_PROG_TYPE number; `attach_type` likewise, `attach_to` a BTF function
     kind, targets   of its LinkSpecs: one for each place (a symbol may have several addresses)
     context         ``record`` (a tracepoint's), ``raw`` (u64 arguments), ``regs`` (pt_regs),
-                    ``perf`` (bpf_perf_event_data) or ``none``
+                    ``perf`` (bpf_perf_event_data), ``iter`` (struct bpf_iter__TYPE) or ``none``
     space           what a plain pointer means there: ``kernel``, ``user`` or ``none``
     preemptible     it may be preempted, and run again on the same CPU before it has ended
+    operands        where the arguments of a usdt probe lie (probes.operands)
     per_cpu_exact   nothing that uses the same per-CPU value can interrupt it on its CPU, so that a plain
                     increment loses nothing (perf-based programs share the bpf_prog_active counter)
     """
 
     __slots__ = (
-        "attach_to", "attach_type", "context", "func", "kind", "parsed", "per_cpu_exact", "preemptible", "probe",
+        "attach_to", "attach_type", "context", "func", "kind", "operands", "parsed", "per_cpu_exact", "preemptible", "probe",
         "probetype", "prog_type", "space", "targets",
     )  # fmt: skip
 
@@ -247,6 +249,7 @@ class Match:
         self.func = func
         self.preemptible = preemptible
         self.per_cpu_exact = per_cpu_exact
+        self.operands: tuple[Operand, ...] = ()
 
     @property
     def provider(self) -> Provider:

@@ -61,10 +61,6 @@ class Provider(NamedTuple):
         return function(self, target) if function else iter(())
 
 
-def _not_yet(name: str) -> str:
-    return f"{name} probes cannot be compiled yet"
-
-
 ROWS = (
     Provider("begin", (), "special", "begin"),
     Provider("end", (), "special", "end"),
@@ -76,15 +72,15 @@ ROWS = (
     Provider("profile", ("p",), "timer", "profile:hz|s|ms|us|ns:NUMBER"),
     Provider("interval", ("i",), "timer", "interval:hz|s|ms|us|ns:NUMBER"),
     Provider("software", ("s",), "software", "software:EVENT[:COUNT]"),
-    Provider("hardware", ("h",), "hardware", "hardware:EVENT[:COUNT]", _not_yet("hardware")),
-    Provider("kprobe", ("k",), "kprobe", "kprobe[:MODULE]:FUNCTION[+OFFSET]", _not_yet("kprobe")),
-    Provider("kretprobe", ("kr",), "kprobe", "kretprobe[:MODULE]:FUNCTION", _not_yet("kretprobe")),
-    Provider("fentry", ("f", "kfunc"), "fentry", "fentry[:MODULE]:FUNCTION", _not_yet("fentry")),
-    Provider("fexit", ("fr", "kretfunc"), "fentry", "fexit[:MODULE]:FUNCTION", _not_yet("fexit")),
-    Provider("usdt", ("U",), "usdt", "usdt:BINARY[:NAMESPACE]:PROBE", _not_yet("usdt")),
-    Provider("watchpoint", ("w",), "watchpoint", "watchpoint:ADDRESS:LENGTH:MODE", _not_yet("watchpoint")),
-    Provider("asyncwatchpoint", ("aw",), "watchpoint", "asyncwatchpoint:FUNCTION+argN:LENGTH:MODE", _not_yet("asyncwatchpoint")),  # noqa: E501
-    Provider("iter", ("it",), "iterator", "iter:TYPE[:PIN]", _not_yet("iter")),
+    Provider("hardware", ("h",), "hardware", "hardware:EVENT[:COUNT]"),
+    Provider("kprobe", ("k",), "kprobe", "kprobe[:MODULE]:FUNCTION[+OFFSET]"),
+    Provider("kretprobe", ("kr",), "kprobe", "kretprobe[:MODULE]:FUNCTION"),
+    Provider("fentry", ("f", "kfunc"), "fentry", "fentry[:MODULE]:FUNCTION"),
+    Provider("fexit", ("fr", "kretfunc"), "fentry", "fexit[:MODULE]:FUNCTION"),
+    Provider("usdt", ("U",), "usdt", "usdt:BINARY[:NAMESPACE]:PROBE"),
+    Provider("watchpoint", ("w",), "watchpoint", "watchpoint:ADDRESS:LENGTH:MODE"),
+    Provider("asyncwatchpoint", ("aw",), "watchpoint", "asyncwatchpoint:FUNCTION+argN:LENGTH:MODE"),
+    Provider("iter", ("it",), "iterator", "iter:TYPE[:PIN]"),
     Provider("test", (), "named", "test:NAME", "test probes run only with --test, which does not exist yet"),
     Provider("bench", (), "named", "bench:NAME", "bench probes run only with --bench, which does not exist yet"),
 )  # fmt: skip

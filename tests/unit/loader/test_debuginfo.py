@@ -87,10 +87,11 @@ def test_which_uprobes_go_together() -> None:
         *[uprobe("mixed", "/a", n) for n in range(9)],
         LinkSpec("mixed", "tracepoint", {}, "t"),
     ]
-    assert multi_programs(links, lambda name: name == "uprobe_multi") == {"many"}
-    assert multi_programs(links, lambda name: False) == set()
-    groups = list(group(links, {"many"}))
+    uprobe_multi = "uprobe_multi"
+    assert multi_programs(links, uprobe_multi.__eq__) == {"many": uprobe_multi, "few": uprobe_multi}
+    assert multi_programs(links, lambda name: False) == {}
+    groups = list(group(links, {"many": uprobe_multi}))
     assert [len(each) for each in groups] == [3, 2] + [1] * 11
-    assert multi_target(groups[0]) == {"path": "/a", "offsets": [0, 1, 2], "ret": False, "pid": -1}
-    target = multi_target([uprobe("x", "/a", 1, ref_ctr_offset=5), uprobe("x", "/a", 2, cookie=3)])
+    assert multi_target(uprobe_multi, groups[0]) == {"path": "/a", "offsets": [0, 1, 2], "ret": False, "pid": -1}
+    target = multi_target(uprobe_multi, [uprobe("x", "/a", 1, ref_ctr_offset=5), uprobe("x", "/a", 2, cookie=3)])
     assert target["ref_ctr_offsets"] == [5, 0] and target["cookies"] == [0, 3]

@@ -7,7 +7,7 @@ every process (kernel/trace/trace_event_perf.c).
 from __future__ import annotations
 
 from cygnet.kernel import perf, tracefs
-from cygnet.kernel.links import Attachment, link_perf_event
+from cygnet.kernel.links import Attachment, attach_event
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -20,4 +20,4 @@ def attach(prog_fd: int, target: dict[str, Any]) -> Attachment:
     attr = perf.tracepoint_attr(number)
     what = f"attach to tracepoint {subsys}:{event}"
     event_fd = perf.open_event(attr, -1, 0, what)
-    return Attachment([link_perf_event(prog_fd, event_fd, target.get("cookie", 0))])
+    return attach_event(prog_fd, event_fd, target.get("cookie", 0))

@@ -10,7 +10,7 @@ import os
 
 from cygnet.errors import ProbeError
 from cygnet.kernel import perf
-from cygnet.kernel.links import Attachment, link_perf_event
+from cygnet.kernel.links import Attachment, attach_event
 from cygnet.kernel.sys import ENOTSUPP
 from cygnet.uapi import perf as uapi
 
@@ -27,8 +27,8 @@ def attach(prog_fd: int, target: dict[str, Any]) -> Attachment:
     try:
         event_fd = perf.open_event(attr, pid, 0 if pid == -1 else -1, what)
     except OSError as error:
-        raise _explained(path, what, error.errno or 0) or error from error
-    return Attachment([link_perf_event(prog_fd, event_fd, target.get("cookie", 0))])
+        raise explained(path, what, error.errno or 0) or error from error
+    return attach_event(prog_fd, event_fd, target.get("cookie", 0))
 
 
 def uprobe_attr(path: str, offset: int, ret: bool, ref_ctr_offset: int = 0) -> bytearray:
@@ -38,7 +38,7 @@ def uprobe_attr(path: str, offset: int, ret: bool, ref_ctr_offset: int = 0) -> b
     return perf.event_attr(source, config, config1=perf.text_address(path), config2=offset)
 
 
-def _explained(path: str, what: str, errno: int) -> ProbeError | None:
+def explained(path: str, what: str, errno: int) -> ProbeError | None:
     """What is wrong with the file or with the place in it, when that is why."""
     if not os.path.exists(path):
         return ProbeError(f"cannot {what}: there is no such file")

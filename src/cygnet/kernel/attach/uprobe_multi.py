@@ -36,17 +36,21 @@ def attach(prog_fd: int, target: dict[str, Any]) -> Attachment:
     fd = link_create(prog_fd, bpf.BPF_TRACE_UPROBE_MULTI, tail)
     if fd >= 0:
         return Attachment([fd])
-    raise _failure(-fd, path, len(offsets), pid)
+    raise _failure(-fd, path, offsets, pid)
 
 
 def _u64s(numbers: list[int] | None) -> bytearray:
     return bytearray(struct.pack(f"={len(numbers)}Q", *numbers)) if numbers else bytearray()
 
 
-def _failure(errno: int, path: str, count: int, pid: int) -> Exception:
+def _failure(errno: int, path: str, offsets: list[int], pid: int) -> Exception:
     from cygnet.errors import ProbeError
+    from cygnet.kernel.attach.uprobe import explained
 
-    what = f"attach to {count} places in {path}"
+    what = f"attach to {path}+{offsets[0]:#x}" if len(offsets) == 1 else f"attach to {len(offsets)} places in {path}"
+    plain = explained(path, what, errno)
+    if plain is not None:
+        return plain
     if errno == _errno.ESRCH:
         return ProbeError(f"cannot {what}: there is no process {pid}")
     if errno in (_errno.ENOENT, _errno.EBADF):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from cygnet.lang.trace import ast
 from cygnet.lang.trace import types as T
+from cygnet.lang.trace.check.base import flexible
 from cygnet.lang.trace.lower.access import AccessLowerer
 from cygnet.lang.trace.lower.operands import Gen, Mem
 
@@ -222,10 +223,9 @@ class ExprLowerer(AccessLowerer):
         signs = []
         for side in (left, right):
             type = side.type
-            flexible = side.const.__class__ is int and side.const >= 0
             if type.kind == "agg":
                 signs.append(T.as_int(type).signed)
-            elif not flexible:
+            elif not flexible(side):
                 signs.append(type.kind in ("int", "enum") and type.signed)
         return any(signs)
 

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from typing import ClassVar, NoReturn, Self
 
     from cygnet.maps.fields import SpecialField
-    from cygnet.maps.host import Host
+    from cygnet.maps.host import MapHost
 
 ANY, NOEXIST, EXIST, LOCK = bpf.BPF_ANY, bpf.BPF_NOEXIST, bpf.BPF_EXIST, bpf.BPF_F_LOCK
 ACCESS = bpf.BPF_F_RDONLY | bpf.BPF_F_WRONLY | bpf.BPF_F_RDONLY_PROG | bpf.BPF_F_WRONLY_PROG
@@ -50,7 +50,7 @@ class UserMap:
 
     __slots__ = ("_spans", "_users", "cpus", "fields", "flags", "frozen", "handle", "host", "id", "key_size",
                  "map_extra", "max_entries", "name", "percpu", "type", "value_bytes", "value_size",
-                 "writable_mappings", "__weakref__")  # fmt: skip
+                 "writable_mappings")  # fmt: skip
 
     #: flags that creation takes, next to those of access when a kind of map has them
     allowed_flags: ClassVar[int] = NUMA | ACCESS
@@ -59,7 +59,7 @@ class UserMap:
 
     def __init__(
         self,
-        host: Host,
+        host: MapHost,
         type: int,
         key_size: int,
         value_size: int,
@@ -104,6 +104,9 @@ class UserMap:
         if any(f.offset + f.size > self.value_size for f in self.fields):
             return -EINVAL
         return 0
+
+    def take_template(self, inner: UserMap | None) -> None:
+        """A map of maps takes the map that says what inner ones look like; others have none."""
 
     def _check(self) -> int:
         """0, or a negative errno for sizes and flags that this kind of map does not take."""
@@ -280,7 +283,7 @@ class UserMap:
         """(count, all keys joined, all values joined); with `delete`, what was read is removed."""
         keys: list[bytes] = []
         values: list[bytes] = []
-        for key in self.keys():  # noqa: SIM118 - a map is no mapping
+        for key in self.keys():
             value = self.lookup(key)
             if value is not None:
                 keys.append(key)
@@ -354,15 +357,25 @@ class UserMap:
 
         pin(self, path)
 
+    def saved(self) -> tuple[int, bytes, bytes]:
+        """(count, keys, values) as a file keeps them."""
+        return self.dump()
+
+    def restore(self, count: int, keys: bytes, values: bytes) -> None:
+        """Set what `saved` gave."""
+        k, v = self.key_size, self.value_bytes
+        for i in range(count):
+            self._write(keys[i * k : i * k + k], values[i * v : i * v + v], ANY)
+
     def hold(self) -> Self:
         """One user more; each calls `close`."""
         self._users += 1
         return self
 
-    def close(self) -> None:
-        """Give it back; the map goes with its last user. A further call does nothing."""
+    def close(self, for_all: bool = False) -> None:
+        """Give it back; the map goes with its last user, or at once `for_all`. A further call does nothing."""
         if self._users > 0:
-            self._users -= 1
+            self._users = 0 if for_all else self._users - 1
             if not self._users:
                 self._demolish()
                 self.host.leave(self)

@@ -24,13 +24,13 @@ is padded with zeros::
     for word in key: h = (h ^ word) * MULTIPLIER mod 2**64; h ^= h >> 32
     bucket = h >> SHIFT
 
-Entries are STRIDE apart, from FIRST on; those from FRESH to END were never used; FREE is the first of a chain of used and
-deleted ones (their `next` has bit 0 set; 1 ends it); SPARE takes the next value that replaces one, because a
-replaced value of a kernel's map stays readable for whoever holds a pointer to it.
+Entries are STRIDE apart, from FIRST on; those from FRESH to END were never used; FREE is the first of a chain
+of used and deleted ones (their `next` has bit 0 set; 1 ends it); SPARE takes the next value that replaces one,
+because a replaced value of a kernel's map stays readable for whoever holds a pointer to it.
 
-A ring buffer: RING is the address of its control page: CONSUMER, PRODUCER, PENDING are offsets in it, MASK is the size
-of the data less one. The data begins one page later and is allocated twice over, so that a record
-is never cut: one that begins near the end goes on behind it.
+A ring buffer: RING is the address of its control page: CONSUMER, PRODUCER, PENDING are offsets in it, MASK is the
+size of the data less one, WAKEUPS counts how often a reader would have been woken. The data begins one page
+later and is allocated twice over, so that a record is never cut: one that begins near the end goes on behind it.
 """
 
 from __future__ import annotations
@@ -51,6 +51,6 @@ SHARES, SHARE_STRIDE = 160, 168
 VALUES = 176  # of a per-CPU map: the values of the entry at FIRST; those of all CPUs lie together
 
 RING = 64
-CONSUMER, PRODUCER, PENDING, MASK = 0, 8, 16, 24
+CONSUMER, PRODUCER, PENDING, MASK, WAKEUPS = 0, 8, 16, 24, 32
 
 MULTIPLIER = 0x9E3779B97F4A7C15  # 2**64 divided by the golden ratio

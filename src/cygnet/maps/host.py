@@ -29,15 +29,15 @@ class Thing(NamedTuple):
     what: object
 
 
-class Host:
+class MapHost:
     """Where maps live. `cpu` is the CPU that programs run on now; `cpus` is how many there are.
 
     `release` is called with (map, address of a value) when a value goes whose timers or kernel pointers
-    have to be given back; `cgroup` names the cgroup that storage is local to.
+    have to be given back.
     """
 
     __slots__ = ("_cells", "_headers", "_next_header", "_next_id", "_owns_memory", "cpu_address", "cpus", "maps",
-                 "maps_by_id", "memory", "release", "things")  # fmt: skip
+                 "maps_by_id", "memory", "pins", "release", "things")  # fmt: skip
 
     def __init__(self, memory: Memory | None = None, cpus: int = 0) -> None:
         self._owns_memory = memory is None
@@ -51,6 +51,7 @@ class Host:
         self.maps: dict[int, UserMap] = {}
         self.maps_by_id: dict[int, UserMap] = {}
         self.things: dict[int, Thing] = {}
+        self.pins: dict[str, UserMap] = {}  # by path; `cygnet.maps.pinning`
         self.release: Callable[[UserMap, int], None] | None = None
 
     @property
@@ -101,9 +102,14 @@ class Host:
         self.things.pop(gone.id, None)
 
     def close(self) -> None:
-        """Close every map and give the memory back."""
+        """Write pinned maps to their files, close every map and give the memory back."""
+        if self.pins:
+            from cygnet.maps.pinning import sync
+
+            sync(self)
+            self.pins.clear()
         for made in list(self.maps.values()):
-            made.close()
+            made.close(for_all=True)
         for mapping in self._headers:
             mapping.close()
         self._headers.clear()
@@ -113,7 +119,7 @@ class Host:
         if self._owns_memory:
             self.memory.close()
 
-    def __enter__(self) -> Host:
+    def __enter__(self) -> MapHost:
         return self
 
     def __exit__(self, *_: object) -> None:

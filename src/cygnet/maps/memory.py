@@ -126,10 +126,10 @@ class Region(NamedTuple):
         return first, first + self.item
 
 
-# What machine code reads: the header {entries u64, count u64}, and in an entry {start, end u64,
-# writable u64, item u32, stride u32}, sorted by start.
+# What machine code reads: the header {entries u64, count u64, generation u64 that changes with every region},
+# and in an entry {start, end u64, writable u64, item u32, stride u32}, sorted by start.
 ENTRY = struct.Struct("=QQQII")
-_HEADER = struct.Struct("=QQ")
+_HEADER = struct.Struct("=QQQ")
 
 
 class Mapping:
@@ -179,6 +179,7 @@ class Regions:
         self._entries = Mapping(64 * ENTRY.size)
         self._last = Region(0, 0)
         self.table = self._header.address
+        self.generation = 0
         self._publish()
 
     def __iter__(self) -> Iterator[Region]:
@@ -245,7 +246,8 @@ class Regions:
         self._entries = bigger
 
     def _publish(self) -> None:
-        _HEADER.pack_into(SPACE, self.table, self._entries.address, len(self))
+        self.generation += 1
+        _HEADER.pack_into(SPACE, self.table, self._entries.address, len(self), self.generation)
 
 
 class Block:

@@ -9,8 +9,8 @@ from __future__ import annotations
 from errno import EINVAL, ENOENT, EOPNOTSUPP
 
 from cygnet.maps.base import ACCESS, NUMA, UserMap
-from cygnet.maps.kinds.jhash import jhash, jhash2
-from cygnet.maps.memory import read
+from cygnet.maps.kinds.jhash import jhash
+from cygnet.maps.memory import Mapping, load8, read, store8
 from cygnet.uapi import bpf
 
 TYPE_CHECKING = False
@@ -35,30 +35,32 @@ class BloomFilter(UserMap):
 
     def _build(self) -> None:
         self._hashes = self.map_extra & 15 or _HASHES
-        # bits = entries * hashes / ln 2, with 7/5 for 1/ln 2, and a power of two
-        wanted = min(self.max_entries * self._hashes // 5 * 7, _MOST_BITS) if self._fits() else 1 << 32
+        # entries * hashes / ln 2, with 7/5 for 1 / ln 2; what does not fit 32 bits is the largest filter
+        product = self.max_entries * self._hashes
+        wanted = product // 5 * 7 if product < 1 << 32 else 1 << 32
         bits = max(64, 1 << (wanted - 1).bit_length()) if wanted <= _MOST_BITS else 1 << 32
         self._mask = bits - 1
-        self._bits = bytearray(bits // 8) if bits < 1 << 32 else bytearray(1 << 29)
+        self._bits = Mapping(bits // 8)
 
-    def _fits(self) -> bool:
-        return self.max_entries * self._hashes <= 0xFFFFFFFF
+    def _demolish(self) -> None:
+        self._bits.close()
 
     def _places(self, value: bytes) -> Iterator[int]:
-        function = jhash2 if self.value_size % 4 == 0 else jhash
-        return (function(value, index) & self._mask for index in range(self._hashes))
+        return (jhash(value, index) & self._mask for index in range(self._hashes))
 
     def _push(self, value: bytes, flags: int) -> int:
         if flags:
             return -EINVAL
         for place in self._places(value):
-            self._bits[place >> 3] |= 1 << (place & 7)
+            at = self._bits.address + (place >> 3)
+            store8(at, load8(at) | 1 << (place & 7))
         return 0
 
     def has(self, value: bytes) -> bool:
         """False: it was never pushed; True: it may have been. Raises ValueError for a value of another size."""
         self._check_value(value)
-        return all(self._bits[place >> 3] >> (place & 7) & 1 for place in self._places(value))
+        bits = self._bits.address
+        return all(load8(bits + (place >> 3)) >> (place & 7) & 1 for place in self._places(value))
 
     # ── user space ──
 

@@ -11,8 +11,18 @@ import struct
 from errno import E2BIG, EEXIST, EINVAL, ENOENT
 
 from cygnet.maps import header
-from cygnet.maps.base import ACCESS, EXIST, LOCK, MAX_PERCPU_VALUE, MAX_VALUE, NOEXIST, NUMA, UserMap
-from cygnet.maps.base import check_update_flags, round8
+from cygnet.maps.base import (
+    ACCESS,
+    EXIST,
+    LOCK,
+    MAX_PERCPU_VALUE,
+    MAX_VALUE,
+    NOEXIST,
+    NUMA,
+    UserMap,
+    check_update_flags,
+    round8,
+)
 from cygnet.maps.memory import Mapping, copy, fill, load64, read, store64, view, write
 from cygnet.uapi import bpf
 
@@ -52,8 +62,8 @@ def divide(share: int, first: int, end: int) -> None:
 class Hash(UserMap):
     """BPF_MAP_TYPE_HASH."""
 
-    __slots__ = ("_before", "_buckets", "_entries", "_first", "_key_words", "_region", "_shift", "_stride", "_table",
-                 "_value_at", "shares")  # fmt: skip
+    __slots__ = ("_before", "_buckets", "_entries", "_first", "_key_words", "_region", "_share_words", "_shift",
+                 "_stride", "_table", "_value_at", "shares")  # fmt: skip
 
     allowed_flags = NUMA | ACCESS | bpf.BPF_F_NO_PREALLOC | bpf.BPF_F_ZERO_SEED
     MACHINE_CODE = {"lookup": "hash_lookup", "update": "hash_update", "delete": "hash_delete"}

@@ -42,17 +42,8 @@ def _final(a: int, b: int, c: int) -> int:
 
 
 def jhash(data: bytes, seed: int = 0) -> int:
-    """jhash(): of bytes, 32 bits. What is left over counts as if it were padded with zeros."""
-    return _hash(data, len(data), seed)
-
-
-def jhash2(words: bytes, seed: int = 0) -> int:
-    """jhash2(): of 32-bit words, given as bytes."""
-    return _hash(words, len(words) // 4, seed)
-
-
-def _hash(data: bytes, length: int, seed: int) -> int:
-    a = b = c = _INITIAL + (length << (2 if length * 4 == len(data) and length != len(data) else 0)) + seed & _M
+    """A hash of 32 bits. jhash2() of the kernel, which takes words, gives the same for the same bytes."""
+    a = b = c = _INITIAL + len(data) + seed & _M
     if not data:
         return c
     words = struct.unpack(f"<{-(-len(data) // 4)}I", data + bytes(-len(data) % 4))
@@ -60,5 +51,5 @@ def _hash(data: bytes, length: int, seed: int) -> int:
     while len(words) - at > 3:
         a, b, c = _mix(a + words[at] & _M, b + words[at + 1] & _M, c + words[at + 2] & _M)
         at += 3
-    last = words[at:] + (0, 0, 0)
+    last = (*words[at:], 0, 0)
     return _final(a + last[0] & _M, b + last[1] & _M, c + last[2] & _M)

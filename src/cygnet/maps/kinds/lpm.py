@@ -16,7 +16,7 @@ from cygnet.uapi import bpf
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    pass
 
 _LENGTH = struct.Struct("=I")
 _MAX_DATA = 256  # bytes, LPM_DATA_SIZE_MAX

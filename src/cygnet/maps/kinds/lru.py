@@ -28,7 +28,6 @@ class _Lru(Hash):
     __slots__ = ()
 
     LRU = True
-    _words: Mapping  # the shares of all CPUs, when each has its own
 
     def _check(self) -> int:
         if self.flags & bpf.BPF_F_NO_PREALLOC:
@@ -91,12 +90,12 @@ class _Lru(Hash):
     def _build(self) -> None:
         super()._build()
         if self.flags & bpf.BPF_F_NO_COMMON_LRU:
-            self._words = Mapping(header.SIZE * self.cpus)
-            self.shares = [self._words.address + header.SIZE * cpu for cpu in range(self.cpus)]
+            self._share_words = Mapping(header.SIZE * self.cpus)
+            self.shares = [self._share_words.address + header.SIZE * cpu for cpu in range(self.cpus)]
             each = self.max_entries // self.cpus * self._stride
             for cpu, share in enumerate(self.shares):
                 divide(share, self._first + cpu * each, self._first + (cpu + 1) * each)
-            self._set(header.SHARES, self._words.address)
+            self._set(header.SHARES, self._share_words.address)
             self._set(header.SHARE_STRIDE, header.SIZE)
 
     def _share_of(self, entry: int) -> int:
@@ -106,13 +105,13 @@ class _Lru(Hash):
     def _demolish(self) -> None:
         super()._demolish()
         if self.flags & bpf.BPF_F_NO_COMMON_LRU:
-            self._words.close()
+            self._share_words.close()
 
 
 class LruHash(_Lru):
     """BPF_MAP_TYPE_LRU_HASH."""
 
-    __slots__ = ("_words",)
+    __slots__ = ()
 
     allowed_flags = NUMA | _FLAGS
     MACHINE_CODE = {"lookup": "lru_hash_lookup", "update": "lru_hash_update", "delete": "hash_delete"}
@@ -121,7 +120,7 @@ class LruHash(_Lru):
 class LruPercpuHash(_Lru, PercpuHash):
     """BPF_MAP_TYPE_LRU_PERCPU_HASH."""
 
-    __slots__ = ("_words",)
+    __slots__ = ()
 
     allowed_flags = _FLAGS
     MACHINE_CODE = {"lookup": "lru_percpu_hash_lookup"}

@@ -50,6 +50,9 @@ class Queue(UserMap):
         del self._values[self.NEXT]
         return value
 
+    def saved(self) -> tuple[int, bytes, bytes]:
+        return len(self._values), b"", b"".join(self._values)
+
     # ── user space ──
 
     def _read(self, key: bytes) -> bytes | int:

@@ -46,7 +46,8 @@ class Loop:
     """
 
     __slots__ = ("_epoll", "_exit_seen", "_last_lost", "_last_report", "_lost", "_moved", "_nap", "_rest",
-                 "_rest_until", "chore", "ended", "on_signal", "ring", "signals", "state", "stopped", "words")  # fmt: skip
+                 "_rest_until", "chore", "ended", "on_signal", "ring", "signals", "state", "stopped",
+                 "words")  # fmt: skip
 
     def __init__(self, state: State, ring: Any, control: Words | None, signals: Signals) -> None:
         self.state = state

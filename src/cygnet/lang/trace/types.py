@@ -110,6 +110,16 @@ def literal_int(number: int) -> Type:
     return INT64
 
 
+def unsigned_literal(number: int) -> Type:
+    """The smallest unsigned type that holds a literal."""
+    return next((t for t in (UINT8, UINT16, UINT32) if number < 1 << t.size * 8), UINT64)
+
+
+def undecided(type: Type) -> bool:
+    """Is there a part in it of which nothing is known?"""
+    return type is UNKNOWN or any(undecided(field) for field in type.fields)
+
+
 def holds(type: Type, number: int) -> bool:
     """Does an integer type hold this number?"""
     bits = type.size * 8

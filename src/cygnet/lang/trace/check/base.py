@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from cygnet.lang.trace import ast
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
-    from cygnet.lang.trace import ast
     from cygnet.lang.trace.check.checker import Checker
     from cygnet.lang.trace.check.names import MapInfo, Scope, VarInfo
     from cygnet.lang.trace.config import Config
@@ -57,8 +58,25 @@ def type_is_int(const: object) -> bool:
 
 
 def flexible(node: ast.Expr) -> bool:
-    """A literal that is not negative may be signed or not, as its neighbour wants."""
-    return node.const.__class__ is int and node.const >= 0
+    """A literal that is not negative (or a sum of such) may be signed or not, as its neighbour wants."""
+    return node.const.__class__ is int and node.const >= 0 and _of_literals(node)
+
+
+def _of_literals(node: ast.Expr) -> bool:
+    """Is a constant made of literals only? A cast, sizeof or an enumeration constant has a type of its own."""
+    while True:
+        if isinstance(node, (ast.IntLit, ast.Positional, ast.Ident)):
+            return node.type is None or node.type.kind == "int"
+        if isinstance(node, ast.Binary):
+            if not _of_literals(node.right):
+                return False
+            node = node.left
+        elif isinstance(node, ast.Unary):
+            node = node.operand
+        elif isinstance(node, ast.BlockExpr) and node.block.value is not None:
+            node = node.block.value
+        else:
+            return False
 
 
 def arity_text(least: int, most: int) -> str:

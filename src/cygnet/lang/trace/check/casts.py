@@ -53,7 +53,8 @@ class CastChecker(CheckBase):
         self.error(f"Unknown type: '{name}'", node.span, hints)
 
     def expr_TypeName(self, node: ast.TypeName) -> Type:
-        return self.resolve_type(node)
+        self.error("A type is no value", node.span, ["sizeof(), casts and let take types"])
+        return T.UNKNOWN
 
     def expr_SizeOf(self, node: ast.SizeOf) -> Type:
         type = self._type_or_expr(node.arg)

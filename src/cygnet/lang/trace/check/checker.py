@@ -48,6 +48,7 @@ class Checker(ExprChecker):
         self.guess = False
         self.depth = 0
         self.loops = 0
+        self._grown: tuple[str, Span] | None = None  # the name whose type changed last, and where
         self._variables: dict[tuple[int, int], VarInfo] = {}
         self._seen: set[tuple[str, int]] = set()
         self.instance: Instance = instances[0] if instances else None  # type: ignore[assignment]
@@ -75,8 +76,9 @@ class Checker(ExprChecker):
                 self.final = True
         for info in self.maps.values():
             self._check_map(info)
-            if self.changed or T.undecided(info.value) or T.undecided(info.key):
-                self._unsettled(info)
+            self._check_settled(info)
+        if self.changed and self._grown is not None and not self.errors:
+            self._endless(*self._grown)
         if self.errors:
             raise SourceErrors(sorted(self.errors, key=lambda e: e.span.start if e.span else 0))
 
@@ -142,7 +144,7 @@ class Checker(ExprChecker):
             )
         elif merged != info.type:
             info.type = merged
-            self.changed = True
+            self._grow(info.name, span)
 
     def _warn_narrowing(self, declared: Type, given: Type, span: Span) -> None:
         wider = T.promote_int(declared, given)
@@ -197,7 +199,11 @@ class Checker(ExprChecker):
         elif merged != info.key:
             info.key = merged
             info.key_span = span
-            self.changed = True
+            self._grow(info.name, span)
+
+    def _grow(self, name: str, span: Span) -> None:
+        self.changed = True
+        self._grown = name, span
 
     def merge(self, info: VarInfo | MapInfo, type: Type, value: ast.Expr | None) -> Type | None:
         """The type of a name that is given one more value; literals take the sign of what else it is given."""
@@ -241,7 +247,7 @@ class Checker(ExprChecker):
         elif merged != info.value:
             info.value = merged
             info.value_span = span
-            self.changed = True
+            self._grow(info.name, span)
 
     def grow_aggregate(self, info: MapInfo, agg: T.Agg, span: Span) -> None:
         """``@m = count()`` and its like."""
@@ -286,11 +292,14 @@ class Checker(ExprChecker):
         if type(size) is not int or not 1 <= size < 1 << 32:
             self.error(f"{decl.kind}() takes how many entries the map may have, a literal number", decl.span)
 
-    def _unsettled(self, info: MapInfo) -> None:
-        """No type fits: a map of tuples that hold the map's own values, for instance."""
-        if info.written and not self.errors:
-            span = info.key_span if T.undecided(info.key) else info.value_span
-            self.error(f"The type of {info.name} can not be found: it depends on itself", span)
+    def _check_settled(self, info: MapInfo) -> None:
+        """No type fits a map of tuples that hold the map's own values, for instance."""
+        key = bool(info.keyed) and T.undecided(info.key)
+        if info.written and not self.errors and (key or (info.agg is None and T.undecided(info.value))):
+            self._endless(info.name, info.key_span if key else info.value_span)
+
+    def _endless(self, name: str, span: Span) -> None:
+        self.error(f"The type of {name} can not be found: it depends on itself", span)
 
     def _check_map(self, info: MapInfo) -> None:
         if not info.written and info.read_span is not None:

@@ -18,7 +18,8 @@ class VarInfo:
     bodies that the kernel calls) enclose it; `captured`: a deeper one uses it, so it lives in memory;
     `addressed`: so does one whose address is taken."""
 
-    __slots__ = ("addressed", "captured", "depth", "fixed", "let", "name", "read", "span", "type", "written")
+    __slots__ = ("addressed", "captured", "depth", "fixed", "let", "name", "read", "soft", "soft_most", "span", "type",
+                 "written")  # fmt: skip
 
     def __init__(self, name: str, span: Span, depth: int) -> None:
         self.name = name
@@ -27,6 +28,8 @@ class VarInfo:
         self.type: Type = T.UNKNOWN
         self.fixed = False
         self.let = False  # declared without a value
+        self.soft = True  # all values so far are literals; the greatest is `soft_most`
+        self.soft_most = 0
         self.captured = False
         self.addressed = False
         self.read = False
@@ -37,8 +40,8 @@ class MapInfo:
     """A map of the program. `keyed` is None until a use shows it; `key` and `value` grow with their uses."""
 
     __slots__ = (
-        "agg", "agg_span", "decl", "key", "key_span", "keyed", "name", "read_span", "span", "value", "value_span",
-        "written",
+        "agg", "agg_span", "decl", "key", "key_span", "keyed", "name", "read_span", "soft", "soft_most", "span", "value",
+        "value_span", "written",
     )  # fmt: skip
 
     def __init__(self, name: str, span: Span) -> None:
@@ -49,6 +52,8 @@ class MapInfo:
         self.key_span = span
         self.value: Type = T.UNKNOWN
         self.value_span = span
+        self.soft = True
+        self.soft_most = 0
         self.agg: Agg | None = None
         self.agg_span = span
         self.decl: ast.MapDecl | None = None

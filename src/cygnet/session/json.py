@@ -116,11 +116,12 @@ _MAKERS: dict[str, Callable[[VType, Context], Show]] = {
 class MapJson:
     """Prints one view as a line of type map, stats or hist."""
 
-    __slots__ = ("_key", "_value", "reader")
+    __slots__ = ("_context", "_key", "_value", "reader")
 
     def __init__(self, reader: Reader, context: Context) -> None:
         view = reader.view
         self.reader = reader
+        self._context = context
         self._key: Callable[[Any], str] | None = key_texter(view.key, context) if view.key is not None else None
         self._value: Show = number
         if not view.agg and view.value is not None:
@@ -134,7 +135,7 @@ class MapJson:
             if at_exit and not written:
                 return ""
             return message(self._type(), members([(view.name, self._show(value, div))]))
-        entries = top_of(reader.read(), top)
+        entries = reader.read() if reader.series else top_of(reader.read(), top)
         if not entries:
             return ""
         pairs = members([self._entry(entry, div) for entry in entries])
@@ -143,6 +144,8 @@ class MapJson:
     def _type(self) -> str:
         if self.reader.histogram:
             return "hist"
+        if self.reader.series:
+            return "tseries"
         return "stats" if self.reader.view.agg in ("avg", "stats") else "map"
 
     def _entry(self, entry: Entry, div: int) -> tuple[str, str]:
@@ -152,6 +155,8 @@ class MapJson:
 
     def _show(self, value: Any, div: int) -> str:
         view = self.reader.view
+        if self.reader.series:
+            return tseries(value, self._context.world)
         if self.reader.histogram:
             return histogram(hist.rows(value, view.agg, view.args, div))
         if type(value) is Stats:

@@ -55,7 +55,7 @@ class Reader:
         self._stores = stores
         self._keys = [decoder(store.key, trailer) if store.key is not None else None for store in view.stores]
         self._reduce: Reduce | None = None
-        if view.agg:
+        if view.agg and view.agg != "tseries":
             make = _REDUCERS.get(view.agg)
             if make is None:
                 raise ValueError(f"{view.name}: maps of {view.agg}() cannot be read yet")
@@ -73,6 +73,10 @@ class Reader:
     def histogram(self) -> bool:
         return self.view.agg in ("hist", "lhist")
 
+    @property
+    def series(self) -> bool:
+        return self.view.agg == "tseries"
+
     # ── reading ──
 
     def read(self) -> list[Entry]:
@@ -80,11 +84,16 @@ class Reader:
         if self.scalar:
             value, written = self.read_scalar()
             return [(None, value)] if written else []
+        if self.series:
+            return order(self.view, self._series())
         entries = self._histograms() if self.histogram else self._entries()
         return order(self.view, entries)
 
     def read_scalar(self) -> tuple[Any, bool]:
         """(value, whether it was ever written)."""
+        if self.series:
+            found = self._series()
+            return (found[0][1], True) if found else ([], self.zeroed)
         raw = self._stores(self.view.stores[0].map).lookup(_SCALAR_KEY)
         if raw is None:
             return None, False
@@ -126,6 +135,21 @@ class Reader:
                 for bucket, count in buckets.items():
                     counts[bucket] = count
                 out.append((key(raw, 0), counts))
+        return out
+
+    def _series(self) -> list[Entry]:
+        """Time series: an entry an interval, put together by the bytes of the key."""
+        from cygnet.session.tseries import merge
+
+        out: list[Entry] = []
+        for store, key in zip(self.view.stores, self._keys):
+            grouped: dict[bytes, list[bytes]] = {}
+            for raw, value in self._stores(store.map).items():
+                grouped.setdefault(raw[:-8], []).append(value)
+            for raw, values in grouped.items():
+                points = merge(values, self.view.args, self.view.signed)
+                if points or key is not None:
+                    out.append((key(raw, 0) if key is not None else None, points))
         return out
 
     # ── changing ──

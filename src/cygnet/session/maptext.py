@@ -17,11 +17,12 @@ if TYPE_CHECKING:
 class MapText:
     """Prints one view: ``@m: v``, ``@m[k]: v``, histograms below their heading."""
 
-    __slots__ = ("_key", "_value", "reader")
+    __slots__ = ("_context", "_key", "_value", "reader")
 
     def __init__(self, reader: Reader, context: Context) -> None:
         view = reader.view
         self.reader = reader
+        self._context = context
         self._key: Callable[[Any], str] | None = key_texter(view.key, context) if view.key is not None else None
         self._value: Callable[[Any], str] = str
         if not view.agg and view.value is not None:
@@ -32,7 +33,10 @@ class MapText:
         reader = self.reader
         if reader.scalar and not at_exit:
             return self._entry((None, reader.read_scalar()[0]), div)
-        return "".join([self._entry(entry, div) for entry in top_of(reader.read(), top)])
+        return "".join([self._entry(entry, div) for entry in self._top(reader.read(), top)])
+
+    def _top(self, entries: list[Entry], top: int) -> list[Entry]:
+        return entries if self.reader.series else top_of(entries, top)
 
     def _entry(self, entry: Entry, div: int) -> str:
         key, value = entry
@@ -42,6 +46,10 @@ class MapText:
             from cygnet.session import hist
 
             return f"{name}:\n{hist.text(hist.rows(value, view.agg, view.args, div), view.agg, view.args)}\n"
+        if self.reader.series:
+            from cygnet.session import tseries
+
+            return f"{name}:\n{tseries.text(value, int(view.args[0]), self._context.world)}\n"
         return f"{name}: {self._show(value, div)}\n"
 
     def _show(self, value: Any, div: int) -> str:

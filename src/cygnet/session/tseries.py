@@ -4,7 +4,7 @@ from __future__ import annotations
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from cygnet.spec.protocols import World
 
@@ -27,6 +27,38 @@ def points(values: Mapping[int, int], last_epoch: int, interval_ns: int, count: 
     if not known:
         return []
     return [(epoch * interval_ns, values.get(epoch)) for epoch in range(min(known), last_epoch + 1)]
+
+
+def merge(entries: Sequence[bytes], args: tuple[int | str, ...], signed: bool) -> Points:
+    """The points of one series from its entries, each with the copies of all CPUs (see spec.mapviews)."""
+    from struct import unpack
+
+    interval, count, how = int(args[0]), int(args[1]), str(args[2])
+    found: dict[int, list[tuple[int, int]]] = {}
+    code = "QqQ" if signed else "QQQ"
+    for raw in entries:
+        words = unpack(f"<{code * (len(raw) // 24)}", raw)
+        for epoch, value, weight in zip(words[::3], words[1::3], words[2::3]):
+            if weight:
+                found.setdefault(epoch, []).append((value, weight))
+    if not found:
+        return []
+    choose = _CHOICES[how]
+    return points({epoch: choose(copies) for epoch, copies in found.items()}, max(found), interval, count)
+
+
+def _average(copies: Sequence[tuple[int, int]]) -> int:
+    total, times = sum([value for value, _ in copies]), sum([weight for _, weight in copies])
+    return total // times if total >= 0 else -(-total // times)
+
+
+_CHOICES: dict[str, Callable[[Sequence[tuple[int, int]]], int]] = {
+    "last": lambda copies: max(copies, key=lambda copy: copy[1])[0],
+    "sum": lambda copies: sum([value for value, _ in copies]),
+    "min": lambda copies: min([value for value, _ in copies]),
+    "max": lambda copies: max([value for value, _ in copies]),
+    "avg": _average,
+}
 
 
 def text(series: Points, interval_ns: int, world: World) -> str:

@@ -32,6 +32,9 @@ class MapView(NamedTuple):
         avg, stats       total, n
         hist, lhist      scalar: one word a bucket. Keyed: the key is followed, at the next multiple
                          of 8, by a u64 bucket number, and the value is one count
+        tseries          epoch, value, weight. The key is the interval's place in its ring (u64), behind
+                         the key where there is one. epoch: the interval's number, its start in TAI by
+                         interval_ns; weight 0: no data. how last: weight is the time, the latest counts
 
     An entry may be in either of several `stores` with different key widths (short strings, long
     strings), never in two; a key's fields say how to read it in each.

@@ -57,7 +57,7 @@ def check_typeinfo(c: ExprChecker, node: ast.TypeInfo) -> Type:
     if c.config["unstable_typeinfo"] == "error":
         c.error("typeinfo() is unstable", node.span, ["config = { unstable_typeinfo = enable } allows it"])
     elif c.config["unstable_typeinfo"] == "warn":
-        c.warn("typeinfo() is unstable: it may change", node.span)
+        c.warn_once("typeinfo() is unstable: it may change", node.span)
     type = c._type_or_expr(node.arg)
     node.arg.type = type
     if type.kind == "unknown":

@@ -17,6 +17,10 @@ _ARITY = {
 }  # fmt: skip
 
 
+_SERIES = ("avg", "max", "min", "sum")
+_MOST_INTERVALS = 1_000_000
+
+
 def check_aggregate(c: ExprChecker, node: ast.Call) -> Agg:
     kind = node.name
     least, most = _ARITY[kind]
@@ -29,7 +33,9 @@ def check_aggregate(c: ExprChecker, node: ast.Call) -> Agg:
     signed = type.signed and not flexible(node.args[0]) if type.kind == "int" else type.signed
     if kind in ("sum", "min", "max", "avg", "stats"):
         return Agg(kind, type.signed if flexible(node.args[0]) else signed)
-    literals = [_literal(c, kind, arg) for arg in node.args[1:] if kind != "tseries" or arg is not node.args[-1]]
+    if kind == "tseries":
+        return _check_series(c, node, type.signed)
+    literals = [_literal(c, kind, arg) for arg in node.args[1:]]
     if None in literals:
         return Agg(kind, type.signed)
     numbers = tuple(n for n in literals if n is not None)
@@ -39,11 +45,33 @@ def check_aggregate(c: ExprChecker, node: ast.Call) -> Agg:
             c.error(f"hist: bits {k} must be 0..5", node.span)
             k = 0
         return Agg(kind, type.signed, (k,))
-    if kind == "lhist":
-        _check_linear(c, node, *numbers)
-        return Agg(kind, type.signed, numbers)
-    c.error("tseries() is not yet compiled", node.span)
+    _check_linear(c, node, *numbers)
     return Agg(kind, type.signed, numbers)
+
+
+def _check_series(c: ExprChecker, node: ast.Call, signed: bool) -> Agg:
+    """tseries(n, interval, count[, how])"""
+    mode = c.config["unstable_tseries"]
+    if mode == "error":
+        c.error("tseries() is unstable", node.span, ["config = { unstable_tseries = enable } allows it"])
+    elif mode == "warn":
+        c.warn_once("tseries() is unstable: it may change", node.span, ["config = { unstable_tseries = enable }"])
+    interval, count = (_literal(c, "tseries", arg) for arg in node.args[1:3])
+    how = "last"
+    if len(node.args) > 3:
+        c.value(node.args[3])
+        const = node.args[3].const
+        how = const.decode("utf-8", "replace") if isinstance(const, bytes) else ""
+        if how not in _SERIES:
+            c.error("tseries() keeps \"avg\", \"max\", \"min\" or \"sum\" of an interval", node.args[3].span)
+            how = "last"
+    if interval is None or count is None:
+        return Agg("tseries", signed, (1, 1, how))
+    if interval < 1:
+        c.error(f"tseries()'s interval must be at least 1 ns, not {interval}", node.args[1].span)
+    if not 1 <= count <= _MOST_INTERVALS:
+        c.error(f"tseries() keeps 1 to {_MOST_INTERVALS:,} intervals, not {count}", node.args[2].span)
+    return Agg("tseries", signed, (max(1, interval), max(1, count), how))
 
 
 def _literal(c: ExprChecker, kind: str, arg: ast.Expr) -> int | None:

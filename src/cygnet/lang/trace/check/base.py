@@ -36,6 +36,7 @@ class CheckBase:
     expr_table: dict[type, Callable[..., Type]]
     error: Callable[..., None]
     warn: Callable[..., None]
+    warn_once: Callable[..., None]
     map_info: Callable[[ast.MapRef], MapInfo]
     use_map: Callable[..., MapInfo]
     map_key: Callable[[MapInfo, ast.MapIndex], None]

@@ -113,6 +113,11 @@ class Checker(ExprChecker):
             self._seen.add((message, span.start))
             self.warnings.append(TraceTypeError(message, span, hints))
 
+    def warn_once(self, message: str, span: Span, hints: Sequence[str] = ()) -> None:
+        """A warning that is given only for the first place."""
+        if not any(warning.message == message for warning in self.warnings):
+            self.warn(message, span, hints)
+
     # -- names ------------------------------------------------------------------------------------
 
     def declare(self, node: ast.Var, *, loop: bool = False) -> VarInfo:

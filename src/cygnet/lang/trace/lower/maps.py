@@ -382,6 +382,11 @@ class MapLowerer(ExprLowerer):
         if agg.kind in ("hist", "lhist"):
             self._add_to_histogram(layout, target, agg, number)
             return
+        if agg.kind == "tseries":
+            from cygnet.lang.trace.lower.series import add_to_series
+
+            add_to_series(self.whole, layout, target, agg, number)
+            return
         initial = [number] if agg.kind == "count" else [number, self.const(1)]
         if isinstance(target, ast.MapIndex):
             self.with_key(

@@ -37,6 +37,7 @@ EXIT_WORD, PENDING_WORD, LOST_WORD, IDLE_WORD, ZERO_WORD, ACTION_WORDS = 0, 1, 2
 MOST_CONTROL = 256  # actions of control that can be pending
 DROP_WORDS = ACTION_WORDS + MOST_CONTROL
 _STACKS = 8192
+_MANY = 4096  # intervals of a series that take memory only when they come
 _BUILD_ID_BYTES = 32  # struct bpf_stack_build_id
 
 _KINDS = {
@@ -73,8 +74,8 @@ class Layout:
 
     @property
     def bucketed(self) -> bool:
-        """Keyed histograms keep one entry a bucket."""
-        return self.agg is not None and self.agg.kind in ("hist", "lhist") and self.key is not None
+        """Keyed histograms keep one entry a bucket, keyed series one an interval."""
+        return self.agg is not None and self.agg.kind in ("hist", "lhist", "tseries") and self.key is not None
 
     def key_size(self, key: Type) -> int:
         return max(8, T.storage(key)) + (8 if self.bucketed else 0)
@@ -99,7 +100,7 @@ def value_size(info: MapInfo) -> int:
         return 8
     if agg.kind in ("hist", "lhist"):
         return 8 if info.keyed else 8 * buckets(agg)
-    return 16
+    return 24 if agg.kind == "tseries" else 16
 
 
 class Unit:
@@ -194,6 +195,10 @@ class Unit:
 
     def _language_map(self, layout: Layout) -> list[MapSpec]:
         size = layout.value_size
+        if layout.key is None and layout.agg is not None and layout.agg.kind == "tseries":
+            count = layout.agg.args[1]
+            flags = BPF_F_NO_PREALLOC if count > _MANY else 0
+            return [MapSpec(layout.name, BPF_MAP_TYPE_PERCPU_HASH, 8, size, count, flags)]
         if layout.key is None:
             type = BPF_MAP_TYPE_PERCPU_ARRAY if layout.percpu else BPF_MAP_TYPE_ARRAY
             return [MapSpec(layout.name, type, 4, size, 1)]

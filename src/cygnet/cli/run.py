@@ -27,7 +27,7 @@ def _options(argv: Sequence[str]) -> Namespace:
     parser.add_argument("file", nargs="?", help="what to run: FILE.s, FILE.bin")
     parser.add_argument("--hex", metavar="CODE", help="the instructions themselves, in hex")
     parser.add_argument("--memory", metavar="HEX", default="", help="bytes that the program can read and write")
-    parser.add_argument("--engine", choices=ENGINES, default="interpreter", help="what runs it (jit)")
+    parser.add_argument("--engine", choices=ENGINES, default="jit", help="what runs it (jit)")
     parser.add_argument("--unsafe", action="store_true", help="machine code without checks: a bad program ends cygnet")
     parser.add_argument("--budget", type=int, metavar="N", help="stop after so many instructions")
     parser.add_argument("--json", action="store_true", help="print an object: r0, hex, memory, or fault")

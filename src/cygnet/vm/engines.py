@@ -9,35 +9,37 @@ if TYPE_CHECKING:
     from cygnet.vm.host import Host
     from cygnet.vm.program import Program
 
-    Run = Callable[[Host, Program, int, int], int]
+    Run = Callable[[Program, int, int], int]
 
 
 def run_once(program: Program, memory: bytes | bytearray, engine: str, unsafe: bool, budget: int | None) -> int:
     """A machine of its own for one run; the memory is its packet too."""
     from cygnet.vm.host import Host
 
-    run = engine_of(engine, unsafe)
     with Host(budget=budget) as host:
+        run = engine_of(engine, host, unsafe)
         address = 0
         if memory:
             block = host.memory.block(len(memory), "memory")
             block.view[:] = memory
             address = block.address
             host.packet = (address, len(memory))
-        result = run(host, program, address, len(memory))
+        result = run(program, address, len(memory))
         if memory and isinstance(memory, bytearray):
             memory[:] = block.view
     return result
 
 
-def engine_of(name: str, unsafe: bool = False) -> Run:
-    """The function that runs a program in a host: (host, program, r1, r2) → r0."""
+def engine_of(name: str, host: Host, unsafe: bool = False) -> Run:
+    """What runs programs in a host: a function (program, r1, r2) → r0. ValueError for an unknown engine."""
+    if name == "jit":
+        from cygnet.vm.jit.engine import Jit
+
+        jit = Jit(host, unsafe)
+        host.closing.append(jit.close)
+        return jit.run
     if name == "interpreter":
-        return _interpret
+        from cygnet.vm.interpreter import Execution
+
+        return lambda program, r1, r2: Execution(host, program, r1, r2).run()
     raise ValueError(f"there is no engine {name!r}: jit, python or interpreter")
-
-
-def _interpret(host: Host, program: Program, r1: int, r2: int) -> int:
-    from cygnet.vm.interpreter import Execution
-
-    return Execution(host, program, r1, r2).run()

@@ -60,6 +60,7 @@ class Host:
         # the piece of memory that was read, and written, last: [start, end), so that most accesses need no search
         self.read_window = [0, 0]
         self.write_window = [0, 0]
+        self.closing: list[Callable[[], None]] = []
         self._callback: Callable[..., int] | None = None  # of the run that is going on
 
     def enter(self, program: Program) -> None:
@@ -69,6 +70,9 @@ class Host:
             self.programs.append(program)
 
     def close(self) -> None:
+        """End the engines that were made for this host, and give its memory back."""
+        while self.closing:
+            self.closing.pop()()
         self.memory.close()
 
     def __enter__(self) -> Host:

@@ -336,22 +336,33 @@ def _address(base: str, size: int, write: bool) -> list[str]:
     ]
 
 
+def _aligned(size: int) -> str:
+    return f"if a & {size - 1}: r[11].check_aligned(a, {size})"
+
+
 def _load(row: Opcode) -> list[str]:
     size = row.bits // 8
-    return [*_address("s", size, False), f"m = load{size}(SPACE, a)[0]", f"r[d] = {_value(row, 'm')}", "return n"]
+    aligned = [_aligned(size)] if "atomic" in row.group else []
+    return [
+        *_address("s", size, False),
+        *aligned,
+        f"m = load{size}(SPACE, a)[0]",
+        f"r[d] = {_value(row, 'm')}",
+        "return n",
+    ]
 
 
 def _store(row: Opcode) -> list[str]:
     size = row.bits // 8
-    return [*_address("d", size, True), f"store{size}(SPACE, a, {_value(row)})", "return n"]
+    aligned = [_aligned(size)] if "atomic" in row.group else []
+    return [*_address("d", size, True), *aligned, f"store{size}(SPACE, a, {_value(row)})", "return n"]
 
 
 def _atomic(row: Opcode) -> list[str]:
     size, mask = row.bits // 8, MASKS[row.bits]
     value = f"store{size}(SPACE, a, ({_value(row, 'm')}) & {mask:#x})"
     after = {"fetch": ["r[s] = m"], "cmpxchg": ["r[0] = m"]}.get(row.form, [])
-    aligned = f"if a & {size - 1}: r[11].check_aligned(a, {size})"
-    return [*_address("d", size, True), aligned, f"m = load{size}(SPACE, a)[0]", value, *after, "return n"]
+    return [*_address("d", size, True), _aligned(size), f"m = load{size}(SPACE, a)[0]", value, *after, "return n"]
 
 
 def _jump(row: Opcode) -> list[str]:
@@ -363,9 +374,7 @@ def _jump(row: Opcode) -> list[str]:
 
 def _packet(row: Opcode) -> list[str]:
     size = row.bits // 8
-    where = expression(row, "", "r[s]" if row.fixed[1] is None else "i").replace("{i}", "i")
-    if row.fixed[1] is None:
-        where = "r[s] + i"
+    where = "i" if row.fixed[1] is not None else "r[s] + i"
     return [f"m = r[11].packet({where}, {size})", "if m < 0: return r[11].leave()", "r[0] = m", "return n"]
 
 

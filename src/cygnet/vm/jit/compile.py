@@ -1,0 +1,428 @@
+"""A program to machine code: blocks, what ends each, and where they lie.
+
+Emission is a table look-up an instruction (`emitters`). Jumps, calls and exits end blocks; their distances are filled
+in when all sizes are known. After the blocks lie the stubs: where a check that failed goes.
+"""
+
+from __future__ import annotations
+
+import re
+import struct
+from collections.abc import Callable
+from typing import Any
+
+from cygnet.vm.host import FRAME_BYTES, FUNCTIONS
+from cygnet.vm.jit import state
+from cygnet.vm.jit.checks import Checker, Site
+from cygnet.vm.jit.emitters import EMITTERS, NOTHING, WIDE
+from cygnet.vm.jit.encoding import (
+    I8,
+    R9,
+    R10,
+    R11,
+    R12,
+    RAX,
+    RBP,
+    alu_imm,
+    imm32,
+    lea,
+    load_imm64,
+    mem,
+    mov,
+    nops,
+    pop,
+    push,
+    rr,
+)
+from cygnet.vm.jit.x86_64 import CALLEE_SAVED, CONDITIONS, REGISTERS, Unfit
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from cygnet.vm.program import Program
+
+AT = state.OFFSETS
+_TAIL_CALL = 12
+_INSN = struct.Struct("<Hhi")
+_put32 = struct.Struct("<i").pack_into
+STUB = 15  # mov r10d, number (6) · call [r9 + routine] (4) · jmp back (5)
+STUB_RETURN = 10
+# what ends a block, beside the condition codes 0 to 15: a jump, a call, nothing, and nothing that goes on
+ALWAYS, CALL, FALL, STOP = -1, -2, -3, -4
+_SHORT = 96  # jumps over less are made with 8 bits; the rest of the range is for what alignment adds
+_ALIGN = 16
+
+# every opcode of the two classes of jumps, and the packet loads: what ends a block
+_PACKET_LOADS = (0x20, 0x28, 0x30, 0x40, 0x48, 0x50)
+_ENDS = re.compile(
+    b"[%s]" % b"".join(re.escape(bytes((c,))) for c in range(256) if c & 7 in (5, 6) or c in _PACKET_LOADS)
+)
+_WIDE = re.compile(b"\x18")
+_CONDITION_CODES = {
+    0x10: CONDITIONS["jeq"], 0x20: CONDITIONS["jgt"], 0x30: CONDITIONS["jge"], 0x40: CONDITIONS["jset"],
+    0x50: CONDITIONS["jne"], 0x60: CONDITIONS["jsgt"], 0x70: CONDITIONS["jsge"], 0xA0: CONDITIONS["jlt"],
+    0xB0: CONDITIONS["jle"], 0xC0: CONDITIONS["jslt"], 0xD0: CONDITIONS["jsle"],
+}  # fmt: skip
+
+
+class Compiled:
+    """Machine code that may lie anywhere.
+
+    entries    offset of each function's code by its slot
+    sites      what each stub is for, in their order from `stubs` on
+    calls      offset after a call to Python → slot of the instruction
+    """
+
+    __slots__ = ("calls", "code", "entries", "sites", "stubs")
+
+    def __init__(
+        self, code: bytes, entries: dict[int, int], stubs: int, sites: list[Site], calls: dict[int, int]
+    ) -> None:
+        self.code = code
+        self.entries = entries
+        self.stubs = stubs
+        self.sites = sites
+        self.calls = calls
+
+    def pc_of(self, offset: int) -> int:
+        """The slot of the instruction whose check, or call, returns to `offset`."""
+        if offset >= self.stubs:
+            return self.sites[(offset - STUB_RETURN - self.stubs) // STUB].pc
+        return self.calls.get(offset, 0)
+
+
+class Compiler:
+    """One program on its way to machine code.
+
+    `constants` resolves a 64-bit load that refers to something, `native` gives the address of a helper that is
+    machine code (0: none). Raises Unfit for a malformed program; the careful decoder then says why.
+    """
+
+    def __init__(self, program: Program, checked: bool, constant: Callable[[int], int], functions: int = 0) -> None:
+        self.program = program
+        self.checked = checked
+        self.constant = constant
+        self.function_table = functions
+        self.items: list[tuple[int, int, Any]] = list(_INSN.iter_unpack(program.code))
+        self.codes = program.code[::8]
+        self.count = len(self.items)
+        self.starts = {0}
+        self.leaders: set[int] = set()
+        self.loops: set[int] = set()  # targets of jumps back
+        self.checker = Checker(self.items)
+        self.indirect = False  # whether calls go through the table of functions
+        self.function = (0, 0)
+        self.epilogue = b""
+        # blocks, in order: code, branch kind, target (a slot, or a key of `places`), code after the branch
+        self.bodies: list[bytes] = []
+        self.branches: list[int] = []
+        self.targets: list[int] = []
+        self.tails: list[bytes] = []
+        self.block_of: dict[int, int] = {}  # slot → block
+        self.entry_of: dict[int, int] = {}  # function's slot → its first block
+        self.calls: list[tuple[int, int, int]] = []  # block, offset in it, slot
+
+    def compile(self) -> Compiled:
+        self._wide_loads()
+        ends = [match.start() for match in _ENDS.finditer(self.codes)]
+        self._find_leaders(ends)
+        self._emit(ends)
+        return self._lay_out()
+
+    # ── what jumps where ─────────────────────────────────────────────────────────────────────────────────
+
+    def _wide_loads(self) -> None:
+        items = self.items
+        for match in _WIDE.finditer(self.codes):
+            pc = match.start()
+            if pc + 1 >= self.count or items[pc][1] or items[pc + 1][:2] != (0, 0):
+                raise Unfit
+            key, _, low = items[pc]
+            if key >> 12 == 4:
+                self.starts.add(pc + 1 + low)
+            value = low & 0xFFFFFFFF | (items[pc + 1][2] & 0xFFFFFFFF) << 32 if key < 1 << 12 else self.constant(pc)
+            items[pc] = (WIDE | key & 0xF00, 0, value)
+            items[pc + 1] = (NOTHING, 0, 0)
+
+    def _find_leaders(self, ends: list[int]) -> None:
+        items, leaders = self.items, self.leaders
+        for pc in ends:
+            key, off, imm = items[pc]
+            code = key & 0xFF
+            if code == 0x85:
+                if key == 0x1085:
+                    self.starts.add(pc + 1 + imm)
+                if off and key != 0x2085:
+                    raise Unfit
+            elif code in (0x95, 0x8D) or code & 7 == 0:
+                continue
+            else:
+                target = pc + 1 + (imm if code == 6 else off)
+                leaders.add(target)
+                if target <= pc:
+                    self.loops.add(target)
+        for target in leaders | self.starts:
+            if not 0 <= target < self.count or items[target][0] == NOTHING:
+                raise Unfit
+
+    # ── emission ─────────────────────────────────────────────────────────────────────────────────────────
+
+    def _emit(self, ends: list[int]) -> None:
+        starts = [*sorted(self.starts), self.count, -1]
+        bounds = sorted({*self.leaders, *self.starts, *[pc + 1 for pc in ends], self.count})
+        ending = set(ends)
+        function = -1
+        begin = 0
+        for end in bounds:
+            if end == begin:
+                continue
+            if begin == starts[function + 1]:
+                function += 1
+                self._begin_function(begin, starts[function + 1])
+            self._block(begin, end, end - 1 in ending)
+            if end == starts[function + 1]:
+                self._end_function(begin)
+            begin = end
+
+    def _begin_function(self, start: int, end: int) -> None:
+        self.function = (start, end)
+        registers = {*self.program.code[8 * start + 1 : 8 * end : 8]}
+        mentioned = {byte & 15 for byte in registers} | {byte >> 4 for byte in registers}
+        saved = [REGISTERS[reg] for reg in CALLEE_SAVED if reg in mentioned]
+        self.epilogue = b"".join(map(pop, reversed(saved))) + b"\xc3"
+        self.entry_of[start] = len(self.bodies)
+        self._add(b"".join(map(push, saved)))
+        self.checker.forget()
+
+    def _end_function(self, begin: int) -> None:
+        if self.branches[-1] not in (ALWAYS, STOP):
+            raise Unfit
+        empty = self._empty_exit()
+        if empty in self.targets:
+            self.block_of[empty] = len(self.bodies)
+            self._add(rr(b"\x31", RAX, RAX, wide=False) + self.epilogue, STOP)
+
+    def _empty_exit(self) -> int:
+        """The key of the block that leaves the function with 0, where packet loads beyond the end go."""
+        return -1 - self.function[0]
+
+    def _add(self, body: bytes, branch: int = FALL, target: int = 0, tail: bytes = b"") -> None:
+        self.bodies.append(body)
+        self.branches.append(branch)
+        self.targets.append(target)
+        self.tails.append(tail)
+
+    def _block(self, begin: int, end: int, ends: bool) -> None:
+        number = self.block_of[begin] = len(self.bodies)
+        stop = end - 1 if ends else end
+        if self.checked:
+            body = self.checker.block(begin, stop, number, begin in self.leaders)
+        else:
+            body = b"".join([EMITTERS[key](off, imm) for key, off, imm in self.items[begin:stop]])
+        if not ends:
+            return self._add(body)
+        key, off, imm = self.items[stop]
+        code = key & 0xFF
+        if code in _SPECIAL:
+            more, branch, target, tail = _SPECIAL[code](self, stop, number, len(body))
+        else:
+            target = stop + 1 + off
+            more = self._charge(stop, target, number, len(body)) + EMITTERS[key](off, imm)
+            branch, tail = _CONDITION_CODES[code & 0xF0], b""
+        return self._add(body + more, branch, target, tail)
+
+    def _charge(self, pc: int, target: int, number: int, length: int) -> bytes:
+        """Take the length of a loop from the budget, where it jumps back."""
+        self._check_target(target)
+        if not self.checked or target > pc:
+            return b""
+        return self._spend(pc - target + 1, pc, number, length)
+
+    def _spend(self, count: int, pc: int, number: int, length: int) -> bytes:
+        code = alu_imm(5, R12, count) + b"\x0f\x88\0\0\0\0"
+        self.checker.sites.append(Site(number, length + len(code), "fault", state.BUDGET, pc))
+        return code
+
+    def _check_target(self, target: int) -> None:
+        if not self.function[0] <= target < self.function[1]:
+            raise Unfit
+
+    # ── what ends a block: code, kind of branch, target, code after the branch ───────────────────────────
+
+    def _exit(self, pc: int, number: int, length: int) -> _End:
+        if self.items[pc] != (0x95, 0, 0):
+            raise Unfit
+        return self.epilogue, STOP, 0, b""
+
+    def _goto(self, pc: int, number: int, length: int) -> _End:
+        key, off, imm = self.items[pc]
+        if key not in (5, 6) or (imm if key == 5 else off):
+            raise Unfit
+        target = pc + 1 + (off if key == 5 else imm)
+        return self._charge(pc, target, number, length), ALWAYS, target, b""
+
+    def _may_goto(self, pc: int, number: int, length: int) -> _End:
+        key, off, imm = self.items[pc]
+        if key != 0xE5 or imm:
+            raise Unfit
+        self._check_target(pc + 1 + off)
+        left = mem(b"\x83", 7, R9, AT["rounds"], wide=True) + I8[0]
+        return left, _CONDITION_CODES[0x10], pc + 1 + off, mem(b"\xff", 1, R9, AT["rounds"], wide=True)
+
+    def _call(self, pc: int, number: int, length: int) -> _End:
+        key, _, imm = self.items[pc]
+        if key == 0x1085:
+            spend = self._spend(self._length_of(pc + 1 + imm), pc, number, length) if self.checked else b""
+            more = spend + self._deeper(pc, number, length + len(spend))
+            self.checker.after_call()
+            return more, CALL, -(1 << 40) - (pc + 1 + imm), alu_imm(5, RBP, -FRAME_BYTES)
+        if key not in (0x85, 0x2085):
+            raise Unfit
+        code = load_imm64(R10, imm & 0xFFFFFFFF | (key == 0x2085) << 63)
+        tail = key == 0x85 and imm == _TAIL_CALL
+        code += mem(b"\xff", 2, R9, AT["py_tail" if tail else "py_call"])
+        self.calls.append((number, length + len(code), pc))
+        self.checker.after_call()
+        if tail:
+            go = self.epilogue[:-1] + rr(b"\xff", 4, R11, wide=False)
+            code += rr(b"\x85", R11, R11) + b"\x74" + I8[len(go)] + go
+        return code, FALL, 0, b""
+
+    def _length_of(self, start: int) -> int:
+        return min((other for other in (*self.starts, self.count) if other > start), default=self.count) - start
+
+    def _deeper(self, pc: int, number: int, length: int) -> bytes:
+        """One frame down; a fault when there is none."""
+        down = alu_imm(0, RBP, -FRAME_BYTES)
+        if not self.checked:
+            return down
+        code = lea(R11, RBP, -FRAME_BYTES) + mem(b"\x3b", R11, R9, AT["stack_limit"], wide=True) + b"\x0f\x82\0\0\0\0"
+        self.checker.sites.append(Site(number, length + len(code), "fault", state.DEPTH, pc))
+        return code + down
+
+    def _call_register(self, pc: int, number: int, length: int) -> _End:
+        """A function by its address (see Host.function_address), else a helper by its number."""
+        key, off, imm = self.items[pc]
+        if key & 0xF0FF != 0x8D or off or imm or key >> 8 & 15 > 10:
+            raise Unfit
+        register, program = REGISTERS[key >> 8 & 15], self.program
+        self.indirect = True
+        first = FUNCTIONS | program.number << 32
+        code = load_imm64(R11, first) + mov(R10, register) + rr(b"\x29", R11, R10) + alu_imm(7, R10, self.count)
+        spend = self._spend(self.count, pc, number, length) if self.checked else b""
+        helper = mov(R10, register) + mem(b"\xff", 2, R9, AT["py_call"])
+        look = load_imm64(R11, self.function_table) + b"\x4f\x8b\x14\xd3"  # mov r10, [r11 + r10 * 8]
+        look += rr(b"\x85", R10, R10) + b"\x0f\x84\0\0\0\0"
+        skip = b"\x0f\x83"  # to the helper
+        before = length + len(spend) + len(code) + 6
+        self.checker.sites.append(Site(number, before + len(look), "fault", state.NO_FUNCTION, pc))
+        go = self._deeper(pc, number, before + len(look)) + rr(b"\xff", 2, R10, wide=False)
+        go += alu_imm(5, RBP, -FRAME_BYTES) + b"\xeb" + I8[len(helper)]
+        code = spend + code + skip + imm32(len(look) + len(go)) + look + go + helper
+        self.calls.append((number, length + len(code), pc))
+        self.checker.after_call()
+        return code, FALL, 0, b""
+
+    def _packet(self, pc: int, number: int, length: int) -> _End:
+        key, off, imm = self.items[pc]
+        size = _PACKET_SIZES[key & 0x18]
+        source = key >> 12
+        if off or key >> 8 & 15 or source > 10 or (source and key & 0xFF < 0x40):
+            raise Unfit
+        code = lea(R10, REGISTERS[source], imm, wide=False) if key & 0xFF >= 0x40 else load_imm64(R10, imm & 0xFFFFFFFF)
+        code += lea(R11, R10, size) + mem(b"\x3b", R11, R9, AT["packet_bytes"], wide=True)
+        load = mem(b"\x8b", R11, R9, AT["packet"], wide=True) + _PACKET_CODE[size]
+        self.checker.lose(0)
+        return code, _CONDITION_CODES[0x20], self._empty_exit(), load
+
+    # ── layout ───────────────────────────────────────────────────────────────────────────────────────────
+
+    def _lay_out(self) -> Compiled:
+        targets = [self._target_block(target, branch) for target, branch in zip(self.targets, self.branches)]
+        aligned = {self.block_of[slot] for slot in self.loops}
+        sizes = [len(body) + len(tail) for body, tail in zip(self.bodies, self.tails)]
+        long = [_NEAR[branch] for branch in self.branches]
+        at = _positions(sizes, long, aligned)
+        short = [
+            2 if -_SHORT < at[target] - at[index] - size < _SHORT and branch > -2 else near
+            for index, (size, near, branch, target) in enumerate(zip(sizes, long, self.branches, targets))
+        ]
+        at = _positions(sizes, short, aligned)
+        try:
+            code = self._join(at, short, targets)
+        except struct.error:
+            at = _positions(sizes, long, aligned)
+            code = self._join(at, long, targets)
+        stubs = len(code)
+        self._stubs(code, at)
+        entries = {slot: at[block] for slot, block in self.entry_of.items()}
+        calls = {at[block] + offset: pc for block, offset, pc in self.calls}
+        return Compiled(bytes(code), entries, stubs, self.checker.sites, calls)
+
+    def _target_block(self, target: int, branch: int) -> int:
+        if branch < CALL:
+            return 0
+        if branch == CALL:
+            return self.entry_of[-(target + (1 << 40))]
+        return self.block_of[target]
+
+    def _join(self, at: list[int], lengths: list[int], targets: list[int]) -> bytearray:
+        code = bytearray()
+        for place, body, branch, length, target, tail in zip(
+            at, self.bodies, self.branches, lengths, targets, self.tails
+        ):
+            if len(code) < place:
+                code += nops(place - len(code))
+            code += body
+            if length:
+                distance = at[target] - len(code) - length
+                if length == 2:
+                    code += _SHORT_JUMP.pack(0xEB if branch == ALWAYS else 0x70 | branch, distance)
+                elif branch >= 0:
+                    code += _CONDITIONAL.pack(0x0F, 0x80 | branch, distance)
+                else:
+                    code += _LONG_JUMP.pack(0xE9 if branch == ALWAYS else 0xE8, distance)
+            code += tail
+        return code
+
+    def _stubs(self, code: bytearray, at: list[int]) -> None:
+        """One for each site, and the distance of the jump to it."""
+        for site in self.checker.sites:
+            place = at[site.block] + site.at
+            stub = len(code)
+            _put32(code, place - 4, stub - place)
+            call = b"\x41\xba" + imm32(site.number) + _ROUTINES[site.routine]
+            code += call + b"\xe9" + imm32(place - stub - STUB)
+
+
+_End = tuple[bytes, int, int, bytes]
+_SPECIAL: dict[int, Callable[[Compiler, int, int, int], _End]] = {
+    0x95: Compiler._exit,
+    0x05: Compiler._goto,
+    0x06: Compiler._goto,
+    0xE5: Compiler._may_goto,
+    0x85: Compiler._call,
+    0x8D: Compiler._call_register,
+    **dict.fromkeys(_PACKET_LOADS, Compiler._packet),
+}
+_NEAR = {**dict.fromkeys(range(16), 6), ALWAYS: 5, CALL: 5, FALL: 0, STOP: 0}
+_SHORT_JUMP, _LONG_JUMP, _CONDITIONAL = struct.Struct("<Bb"), struct.Struct("<Bi"), struct.Struct("<BBi")
+_ROUTINES = {name: mem(b"\xff", 2, R9, AT[name]) for name in ("check", "fault")}
+_PACKET_SIZES = {0x00: 4, 0x08: 2, 0x10: 1}
+# movzx eax, byte [r11 + r10] · movzx eax, word; rol ax, 8 · mov eax, dword; bswap eax
+_PACKET_CODE = {
+    1: b"\x43\x0f\xb6\x04\x13",
+    2: b"\x43\x0f\xb7\x04\x13\x66\xc1\xc0\x08",
+    4: b"\x43\x8b\x04\x13\x0f\xc8",
+}
+
+
+def _positions(sizes: list[int], branches: list[int], aligned: set[int]) -> list[int]:
+    """Where each block begins, and after them where the code ends."""
+    at, places = 0, []
+    for index, (size, branch) in enumerate(zip(sizes, branches)):
+        if index in aligned:
+            at = at + _ALIGN - 1 & -_ALIGN
+        places.append(at)
+        at += size + branch
+    places.append(at)
+    return places

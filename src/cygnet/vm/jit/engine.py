@@ -1,0 +1,260 @@
+"""The engine that runs machine code: compiles on demand, calls, and tells faults in the program's own terms."""
+
+from __future__ import annotations
+
+import ctypes
+import platform
+import sys
+
+from cygnet.errors import BudgetExceeded, HelperFault, MemoryFault, NotSupported, RuntimeFault
+from cygnet.maps.memory import SPACE, Mapping, store64
+from cygnet.vm.faults import describe_access, located
+from cygnet.vm.host import FRAME_BYTES, FUNCTIONS, MASK64, MAX_FRAMES, MAX_TAIL_CALLS, STACK_BYTES
+from cygnet.vm.interpreter import constant_of
+from cygnet.vm.jit import routines, state
+from cygnet.vm.jit.compile import Compiled, Compiler
+from cygnet.vm.jit.encoding import R11, RAX, load_imm64, rr
+from cygnet.vm.jit.memory import Executable
+from cygnet.vm.jit.x86_64 import Unfit, use_bmi2
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from cygnet.vm.host import Host
+    from cygnet.vm.program import Program
+
+DEFAULT_BUDGET = 1 << 32  # some seconds
+_MAX_BUDGET = (1 << 62) - 1
+U64 = ctypes.c_uint64
+_ENTER = ctypes.PYFUNCTYPE(ctypes.c_int, U64, U64)
+_BATCH = ctypes.CFUNCTYPE(ctypes.c_int, U64, U64, U64, U64, U64)
+_CALL_BACK = ctypes.PYFUNCTYPE(ctypes.c_int, *[U64] * 6)
+_TO_PYTHON = ctypes.CFUNCTYPE(U64, *[U64] * 6)
+_WORD = {name: (state.BIAS + offset) // 8 for name, offset in state.OFFSETS.items()}
+RESULT = _WORD["result"]
+
+
+class Unit:
+    """One program's machine code in one host."""
+
+    __slots__ = ("batch", "call", "compiled", "executable", "program", "table")
+
+    def __init__(self, program: Program, compiled: Compiled, executable: Executable, table: Mapping | None) -> None:
+        self.program = program
+        self.compiled = compiled
+        self.executable = executable
+        self.table = table
+        self.call: Callable[[int, int], int]
+        self.batch: Callable[..., int]
+
+    def entry(self, slot: int) -> int:
+        return self.executable.address + self.compiled.entries[slot]
+
+    def holds(self, address: int) -> bool:
+        return 0 <= address - self.executable.address < self.executable.size
+
+    def close(self) -> None:
+        self.executable.close()
+        if self.table is not None:
+            self.table.close()
+
+
+class Jit:
+    """Machine code for the programs of one host: checked, unless a program has a verdict or `unsafe` is set."""
+
+    def __init__(self, host: Host, unsafe: bool = False) -> None:
+        if platform.machine() not in ("x86_64", "AMD64") or sys.platform == "win32":
+            raise NotSupported("machine code on this processor", 'x86-64, or engine="python"')
+        self.host = host
+        self.unsafe = unsafe
+        self.units: list[Unit] = []
+        self.error: BaseException | None = None
+        self._by_program: dict[tuple[int, bool], Unit] = {}
+        self._state = Mapping(state.STATE_BYTES)
+        self.words: memoryview[int] = SPACE[self._state.address : self._state.address + self._state.size].cast("Q")
+        code = routines.build(self._state.address)
+        self._routines = Executable(len(code.bytes))
+        self._routines.fill(code.finish())
+        self.labels = {name: self._routines.address + at for name, at in code.labels.items()}
+        self._back = (_TO_PYTHON(self._dispatch), _TO_PYTHON(self._tail))
+        self._call_back = _CALL_BACK(self.labels["call_back"])
+        features: int = ctypes.PYFUNCTYPE(ctypes.c_uint32)(self.labels["features"])()
+        use_bmi2(bool(features & 1 << 8))
+        self._fill_state()
+
+    def _fill_state(self) -> None:
+        host, stack = self.host, self.host.stack
+        for name in ("check", "fault", "py_call", "py_tail"):
+            self._set(name, self.labels[name])
+        for name, function in zip(("dispatch", "tail"), self._back):
+            self._set(name, ctypes.cast(function, ctypes.c_void_p).value or 0)
+        self._set("stack_start", stack.address)
+        self._set("stack_top", host.stack_top)
+        self._set("stack_limit", host.stack_top - STACK_BYTES + FRAME_BYTES)
+        self._set("regions", host.regions.table)
+
+    def _set(self, name: str, value: int) -> None:
+        self.words[_WORD[name]] = value
+
+    def _get(self, name: str) -> int:
+        return self.words[_WORD[name]]
+
+    # ── compiling ────────────────────────────────────────────────────────────────────────────────────────
+
+    def unit(self, program: Program) -> Unit:
+        """The program's machine code, made when it is first asked for. RuntimeFault for a malformed program."""
+        checked = not (self.unsafe or program.verdict)
+        found = self._by_program.get((id(program), checked))
+        if found is None:
+            self.host.enter(program)
+            found = self._by_program[id(program), checked] = self._load(program, checked)
+            self.units.append(found)
+        return found
+
+    def _load(self, program: Program, checked: bool) -> Unit:
+        table = Mapping(8 * len(program)) if _CALLX in program.code[::8] else None
+        try:
+            compiler = Compiler(program, checked, lambda pc: self._constant(program, pc), table.address if table else 0)
+            compiled = compiler.compile()
+        except (Unfit, KeyError):
+            program.starts  # noqa: B018  the careful decoder says what is wrong
+            raise RuntimeFault("the program cannot be compiled", 0) from None
+        stub = len(compiled.code)
+        executable = Executable(stub + 64)
+        unit = Unit(program, compiled, executable, table)
+        code = compiled.code
+        for label in ("enter", "batch"):
+            code += (
+                load_imm64(RAX, unit.entry(0)) + load_imm64(R11, self.labels[label]) + rr(b"\xff", 4, R11, wide=False)
+            )
+        executable.fill(code)
+        unit.call = _ENTER(executable.address + stub)
+        unit.batch = _BATCH(executable.address + stub + (len(code) - stub) // 2)
+        if table is not None:
+            for slot in compiled.entries:
+                store64(table.address + 8 * slot, unit.entry(slot))
+        return unit
+
+    def _constant(self, program: Program, pc: int) -> int:
+        return constant_of(program.steps[pc], program, self.host)
+
+    # ── running ──────────────────────────────────────────────────────────────────────────────────────────
+
+    def run(self, program: Program, r1: int = 0, r2: int = 0) -> int:
+        """Run to the end; gives r0. Raises RuntimeFault."""
+        unit, host = self.unit(program), self.host
+        before, context = host._callback, host.context
+        host._callback, host.context = self.call_back, r1
+        self.settle()
+        try:
+            status = unit.call(r1, r2)
+            return self.words[RESULT] if not status else self.fail(status)
+        finally:
+            host._callback, host.context = before, context
+
+    def settle(self) -> None:
+        """Take over what Python may have changed in the host: budget and packet."""
+        self._set("budget_start", min(self.host.budget or DEFAULT_BUDGET, _MAX_BUDGET))
+        address, length = self.host.packet
+        self._set("packet", address)
+        self._set("packet_bytes", length)
+
+    def call_back(self, function: int, arguments: Sequence[int]) -> int:
+        """Run a function of the running program for a helper; gives its r0."""
+        unit = self._unit_of(function)
+        slot = self.host.function_slot(unit.program, function) if unit else -1
+        if unit is None or slot not in unit.compiled.entries:
+            raise HelperFault(f"callback to {function:#x}, where no function is")
+        full = [argument & MASK64 for argument in (*arguments, 0, 0, 0, 0, 0)[:5]]
+        status = self._call_back(unit.entry(slot), *full)
+        return self.words[RESULT] if not status else self.fail(status)
+
+    def _unit_of(self, function: int) -> Unit | None:
+        number = function >> 32 & 0xFFFFFF
+        if function >> 56 != FUNCTIONS >> 56 or number >= len(self.host.programs):
+            return None
+        return self.unit(self.host.programs[number])
+
+    def _dispatch(self, r1: int, r2: int, r3: int, r4: int, r5: int, number: int) -> int:
+        """A helper in Python, called from machine code; what it raises waits until machine code has ended."""
+        try:
+            helper = self.host.helpers.get(number)
+            if helper is None:
+                raise HelperFault(_no_helper(number))
+            return int(helper.function(self.host, *(r1, r2, r3, r4, r5)[: helper.arity])) & MASK64
+        except BaseException as error:
+            self.error = error
+            self._set("pending", 1)
+            return 0
+
+    def _tail(self, r1: int, r2: int, r3: int, r4: int, r5: int, number: int) -> int:
+        """Where a tail call goes to: an address, or 0 when it is not done."""
+        try:
+            target = self.host.tail_target(r2, r3)
+            count = self._get("tail_calls")
+            if target is None or count >= MAX_TAIL_CALLS:
+                return 0
+            self._set("tail_calls", count + 1)
+            return self.unit(target).entry(0)
+        except BaseException as error:
+            self.error = error
+            self._set("pending", 1)
+            return 0
+
+    # ── faults ───────────────────────────────────────────────────────────────────────────────────────────
+
+    def fail(self, status: int) -> int:
+        """Raise what machine code ended with."""
+        unit, pc = self.place()
+        registers = [self._get(f"reg{number}") for number in range(11)]
+        if status == state.HELPER:
+            error, self.error = self.error, None
+            self._set("pending", 0)
+            if not isinstance(error, RuntimeFault):
+                raise error or RuntimeFault("a helper failed")
+            fault = error
+        else:
+            fault = self._fault(status)
+        if unit is not None:
+            located(fault, unit.program, pc, registers)
+        raise fault
+
+    def place(self) -> tuple[Unit | None, int]:
+        """The program and the slot at which machine code gave up."""
+        site = self._get("site")
+        for unit in self.units:
+            if unit.holds(site):
+                return unit, unit.compiled.pc_of(site - unit.executable.address)
+        return None, 0
+
+    def _fault(self, status: int) -> RuntimeFault:
+        if status == state.MEMORY:
+            access = self._get("access") & 0xFFFFFFFF
+            size, write = access >> 16 & 0x7FFF, bool(access >> 31)
+            return MemoryFault(describe_access(self.host.regions, self._get("address"), size, write))
+        if status == state.BUDGET:
+            return BudgetExceeded(f"more than {min(self.host.budget or DEFAULT_BUDGET, _MAX_BUDGET):,} instructions")
+        if status == state.DEPTH:
+            return RuntimeFault(f"more than {MAX_FRAMES} calls deep")
+        if status == state.ALIGNMENT:
+            return MemoryFault("atomic access that is not aligned")
+        return RuntimeFault("call through a register, where no function is")
+
+    def close(self) -> None:
+        for unit in self.units:
+            unit.close()
+        self.units.clear()
+        self._by_program.clear()
+        self._routines.close()
+        self.words.release()
+        self._state.close()
+
+
+_CALLX = 0x8D
+
+
+def _no_helper(number: int) -> str:
+    if number >> 63:
+        return f"there is no kernel function {number & 0xFFFFFFFF}"
+    return f"there is no helper {number}"

@@ -11,10 +11,10 @@ is a refusal), and of the program's face what programs may call.
 
 from __future__ import annotations
 
-from errno import EBUSY, EINVAL, ENOENT, EOPNOTSUPP, EPERM, ERANGE
+from errno import EBUSY, EINVAL, ENOENT, ENOMEM, EOPNOTSUPP, EPERM
 
 from cygnet.maps import header
-from cygnet.maps.failures import ENOTSUPP, map_failure
+from cygnet.maps.failures import ENOTSUPP, creation_failure, map_failure
 from cygnet.maps.fields import spans_between
 from cygnet.maps.memory import SPACE, copy, fill, read, store32, store64
 from cygnet.uapi import bpf
@@ -91,7 +91,7 @@ class UserMap:
             self._build()
         except (OSError, OverflowError, ValueError) as failure:
             host.leave(self)
-            raise map_failure(12, f"create map {name!r}", max_entries) from failure
+            raise self._refused_creation(ENOMEM) from failure
 
     # ── creation ──
 
@@ -130,7 +130,7 @@ class UserMap:
             f"create map {self.name!r} (type {self.type}, key of {self.key_size} bytes, value of "
             f"{self.value_size} bytes, {self.max_entries} entries)"
         )
-        return map_failure(errno, what, self.max_entries)
+        return creation_failure(errno, what)
 
     # ── access ──
 
@@ -342,8 +342,8 @@ class UserMap:
         """Let user space not write to it any more; programs still may."""
         if self.fields:
             self._fail(ENOTSUPP, "freeze")
-        self._may("freeze", write=not self.frozen)
-        if self.frozen or self.writable_mappings:
+        self._may("freeze", write=True)
+        if self.writable_mappings:
             self._fail(EBUSY, "freeze")
         self.frozen = True
 
@@ -507,5 +507,5 @@ def check_update_flags(flags: int, locked: bool) -> int:
     return 0
 
 
-__all__ = ["ACCESS", "ANY", "ERANGE", "EXIST", "LOCK", "MAX_PERCPU_VALUE", "MAX_VALUE", "NOEXIST", "NUMA", "UserMap",
+__all__ = ["ACCESS", "ANY", "EXIST", "LOCK", "MAX_PERCPU_VALUE", "MAX_VALUE", "NOEXIST", "NUMA", "UserMap",
            "check_update_flags", "round8"]  # fmt: skip

@@ -10,6 +10,13 @@ from cygnet import errors
 ENOTSUPP = 524  # include/linux/errno.h: the kernel's own, without a text in the C library
 
 
+def creation_failure(errno: int, what: str) -> errors.CygnetError:
+    """The same for making a map, where E2BIG speaks of sizes and not of room."""
+    if errno in (E2BIG, ENOENT, EEXIST, ENOSPC):
+        return errors.SystemCallError(f"cannot {what}: {os.strerror(errno)}", errno=errno)
+    return map_failure(errno, what)
+
+
 def map_failure(errno: int, what: str, max_entries: int = 0) -> errors.CygnetError:
     """The exception for a positive errno; `what` completes "cannot …"."""
     if errno == ENOENT:

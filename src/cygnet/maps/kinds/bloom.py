@@ -70,9 +70,6 @@ class BloomFilter(UserMap):
     def _read(self, key: bytes) -> bytes | int:
         return -EINVAL  # bpf(2) takes the value that is asked for in the buffer of the answer: `has`
 
-    def _take(self, key: bytes) -> bytes | int:
-        return -EOPNOTSUPP
-
     def _remove(self, key: bytes) -> int:
         return -EOPNOTSUPP
 

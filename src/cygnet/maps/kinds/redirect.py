@@ -6,7 +6,7 @@ Nothing is sent here: `target` tells the helpers that record a verdict where it 
 from __future__ import annotations
 
 import struct
-from errno import E2BIG, EEXIST, EINVAL, ENODEV, ENOENT, ENOSPC, ENOTSOCK, EOPNOTSUPP, EOVERFLOW
+from errno import E2BIG, EEXIST, EINVAL, ENODEV, ENOENT, ENOMEM, ENOSPC, ENOTSOCK, EOPNOTSUPP, EOVERFLOW
 
 from cygnet.maps.base import EXIST, NOEXIST, NUMA, UserMap
 from cygnet.maps.kinds.array import next_index
@@ -21,15 +21,15 @@ _U32 = struct.Struct("=I")
 _U64 = struct.Struct("=Q")
 _RW = bpf.BPF_F_RDONLY | bpf.BPF_F_WRONLY
 _MAX_QUEUE = 16384  # packets, cpu_map_update_elem (kernel/bpf/cpumap.c)
+_MAX_CPUS = 8192  # the largest NR_CPUS that kernels for x86-64 are built with
 _MAX_SOCK_KEY = 512  # MAX_BPF_STACK
 
 
-def _program_error(map_: UserMap, descriptor: int) -> int:
-    """A program that handles what was sent: 0 or less is none."""
+def _program_error(map_: UserMap, descriptor: int, errno: int) -> int:
+    """A program that handles what was sent: 0 or less is none; -`errno` for what is no program."""
     if descriptor <= 0:
         return 0
-    thing = map_.host.thing(descriptor, "program", EINVAL)
-    return thing if isinstance(thing, int) else 0
+    return -errno if isinstance(map_.host.thing(descriptor, "program", EINVAL), int) else 0
 
 
 class _Targets(UserMap):
@@ -114,7 +114,7 @@ class DevMap(_Targets):
                 return -EINVAL
             self._drop(index)
             return 0
-        error = _program_error(self, program)
+        error = _program_error(self, program, EINVAL)
         if not error:
             self._enter(index, value if program > 0 else value[:4].ljust(self.value_size, b"\0"))
         return error
@@ -132,7 +132,7 @@ class DevMapHash(DevMap):
             return -EINVAL
         if index in self._targets and flags == NOEXIST:
             return -EEXIST
-        error = _program_error(self, program)
+        error = _program_error(self, program, EINVAL)
         if error:
             return error
         if index not in self._targets and len(self._targets) >= self.max_entries:
@@ -144,7 +144,9 @@ class DevMapHash(DevMap):
         return 0 if self._drop(_U32.unpack(key)[0]) else -ENOENT
 
     def _next(self, key: bytes | None) -> bytes | int:
-        keys = list(self._targets)
+        """In the kernel's order: by the low bits, the newest first (dev_map_hash_get_next_key)."""
+        mask = (1 << (self.max_entries - 1).bit_length()) - 1
+        keys = sorted(reversed(self._targets), key=lambda index: index & mask)
         index = _U32.unpack(key)[0] if key is not None else None
         at = keys.index(index) + 1 if index in self._targets else 0
         return _U32.pack(keys[at]) if at < len(keys) else -ENOENT
@@ -156,6 +158,10 @@ class CpuMap(_Targets):
     __slots__ = ()
 
     allowed_flags = NUMA
+
+    def _check(self) -> int:
+        error = super()._check()
+        return error or (-E2BIG if self.max_entries > _MAX_CPUS else 0)
 
     def _write(self, key: bytes, value: bytes, flags: int) -> int:
         index = _U32.unpack(key)[0]
@@ -173,7 +179,7 @@ class CpuMap(_Targets):
         if not length:
             self._drop(index)
             return 0
-        error = _program_error(self, program)
+        error = _program_error(self, program, ENOMEM)
         if not error:
             self._enter(index, value if program > 0 else value[:4].ljust(self.value_size, b"\0"))
         return error
@@ -272,7 +278,7 @@ class SockMap(UserMap):
         """bpf_sock_map_update and bpf_sock_hash_update: enter the socket a program has."""
         if flags > EXIST:
             return -EINVAL
-        error = self._no_room(key)
+        error = self._out_of_range(key)
         if error:
             return error
         if key in self._sockets:
@@ -280,10 +286,12 @@ class SockMap(UserMap):
                 return -EEXIST
         elif flags == EXIST:
             return -ENOENT
+        elif len(self._sockets) >= self.max_entries:
+            return -E2BIG
         self._sockets[key] = descriptor
         return 0
 
-    def _no_room(self, key: bytes) -> int:
+    def _out_of_range(self, key: bytes) -> int:
         return -E2BIG if _U32.unpack(key)[0] >= self.max_entries else 0
 
     def _remove(self, key: bytes) -> int:
@@ -310,8 +318,8 @@ class SockHash(SockMap):
             return -EINVAL
         return -E2BIG if self.key_size > _MAX_SOCK_KEY else 0
 
-    def _no_room(self, key: bytes) -> int:
-        return -E2BIG if key not in self._sockets and len(self._sockets) >= self.max_entries else 0
+    def _out_of_range(self, key: bytes) -> int:
+        return 0
 
     def _remove(self, key: bytes) -> int:
         return 0 if self._sockets.pop(key, None) else -ENOENT

@@ -68,7 +68,7 @@ class KernelRuntime:
     file descriptors: when the process ends, however it ends, nothing is left.
     """
 
-    __slots__ = ("_attachments", "_btf", "_debug", "_detached", "_maps", "_multi", "_programs", "_resolver", "_rings", "_source",
+    __slots__ = ("_attachments", "_btf", "_debug", "_detached", "_iterators", "_maps", "_multi", "_programs", "_resolver", "_rings", "_source",
                  "_spec", "_stats", "_target", "notes")  # fmt: skip
 
     def __init__(
@@ -87,6 +87,7 @@ class KernelRuntime:
         self._programs: dict[str, Program] = {}
         self._attachments: list[Attachment] = []
         self._detached: list[Attachment] = []
+        self._iterators: list[Attachment] = []
         self._rings: dict[str, RingBuffer] = {}
         self._multi: dict[str, str] | None = None
         self._debug: DebugInfo | None = None
@@ -218,7 +219,16 @@ class KernelRuntime:
             return self._attach_multi([link])
         made = attach(link.kind, self._programs[link.program].fd, link.target)
         self._attachments.append(made)
+        if link.kind == "iter":
+            self._iterators.append(made)
         return made
+
+    def iterate(self) -> None:
+        """Run every attached iterator once, to its end. The call does not return before."""
+        from cygnet.kernel.attach.iter import read
+
+        for iterator in self._iterators:
+            read(iterator)
 
     def _attach_multi(self, links: list[LinkSpec]) -> Attachment:
         from cygnet.kernel.links import attach

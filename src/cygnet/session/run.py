@@ -40,6 +40,7 @@ if TYPE_CHECKING:
             failed: Callable[[LinkSpec, CygnetError], None] | None = None,
         ) -> int: ...
         def detach_all(self) -> None: ...
+        def iterate(self) -> None: ...
         def events(self, ring: str) -> Any: ...
         def close(self) -> None: ...
 
@@ -103,7 +104,9 @@ class _Session:
         if self.child is not None:
             self.child.go()
         self._remember(loop)
-        if self._only_begin_and_end():
+        if any([link.kind == "iter" for link in self.spec.links]):
+            self._iterate(state, loop)
+        elif self._only_begin_and_end():
             loop.drain()
         else:
             loop.run()
@@ -236,6 +239,16 @@ class _Session:
         remember = getattr(self.world, "remember", None)
         if pid and remember is not None and _names_user_addresses(self.spec):
             loop.chore = lambda: remember(pid)
+
+    def _iterate(self, state: State, loop: Loop) -> None:
+        """Walk over what the iterators list, or say where they were pinned for others to read."""
+        from cygnet.session.iterators import pins, walk
+
+        pinned = pins(self.spec)
+        for path in pinned:
+            state.out.out.write(encode(f"Program pinned to {path}\n"))
+        if not pinned and self.runtime is not None:
+            walk(loop, self.runtime.iterate)
 
     def _only_begin_and_end(self) -> bool:
         return all(link.kind in ("begin", "end") for link in self.spec.links) and self.child is None

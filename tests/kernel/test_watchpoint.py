@@ -1,0 +1,141 @@
+"""Watchpoints: the processor's debug registers, against programs that count their own accesses."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from cygnet.errors import NotSupported
+
+PROGRAM = r"""
+#include <pthread.h>
+#include <stdio.h>
+#include <unistd.h>
+volatile long watched;
+volatile long other[8];
+static volatile long sum;
+static void *work(void *unused)
+{
+    char go;
+    while (read(0, &go, 1) == 1) {
+        if (go == 'w') watched++;
+        if (go == 'r') sum += watched;
+        other[1] = watched ? 1 : 2;
+        write(1, &go, 1);
+    }
+    return 0;
+}
+int main(void)
+{
+    pthread_t thread;
+    printf("%p\n", (void *)&watched);
+    fflush(stdout);
+    pthread_create(&thread, 0, work, 0);
+    pthread_join(thread, 0);
+    return 0;
+}
+"""
+
+
+class Worker:
+    """A program whose second thread writes and reads a variable when it is told to."""
+
+    def __init__(self, binary: Path) -> None:
+        self.process = subprocess.Popen([binary], stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0)
+        assert self.process.stdout is not None
+        self.address = int(self.process.stdout.readline(), 16)
+        self.do("x")  # the thread runs
+
+    def do(self, letters: str) -> None:
+        assert self.process.stdin is not None and self.process.stdout is not None
+        for letter in letters:
+            self.process.stdin.write(letter.encode())
+            assert self.process.stdout.read(1) == letter.encode()
+
+
+@pytest.fixture(scope="module")
+def binary(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    compiler = next(filter(None, map(shutil.which, ("cc", "gcc", "clang"))), None)
+    if compiler is None:
+        raise NotSupported("compiling a C program", "cc or clang")
+    folder = tmp_path_factory.mktemp("watched")
+    (folder / "w.c").write_text(PROGRAM)
+    subprocess.run([compiler, "-O1", "-pthread", "-o", "w", "w.c"], cwd=folder, check=True)
+    return folder / "w"
+
+
+@pytest.fixture
+def worker(binary: Path) -> Iterator[Worker]:
+    worker = Worker(binary)
+    yield worker
+    worker.process.kill()
+    worker.process.communicate()
+
+
+def start(text: str, *arguments: str) -> subprocess.Popen[str]:
+    command = [sys.executable, "-c", "from cygnet.cli import main; main()", "trace", *arguments, "-e", text]
+    tracer = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert tracer.stderr is not None
+    line = tracer.stderr.readline()
+    if "not supported here" in line:
+        raise NotSupported("watchpoints", line)
+    assert line.startswith("Attached"), line + tracer.stderr.read()
+    return tracer
+
+
+def end(tracer: subprocess.Popen[str]) -> str:
+    tracer.send_signal(signal.SIGINT)
+    out, err = tracer.communicate()
+    assert tracer.returncode == 0, err
+    return out
+
+
+@pytest.mark.parametrize(("mode", "letters", "count"), [("w", "wwxwrr", 3), ("rw", "wx", 2 + 1 + 1)])
+def test_each_access_of_a_thread(worker: Worker, mode: str, letters: str, count: int) -> None:
+    """`watched++` is a read and a write, in one instruction or two, and every round reads it once more."""
+    program = f"watchpoint:{worker.address:#x}:8:{mode} {{ @[pid] = count(); @thread[tid != pid] = count(); }}"
+    tracer = start(program, "-p", str(worker.process.pid))
+    worker.do(letters)
+    out = end(tracer)
+    found = int(re.findall(rf"@\[{worker.process.pid}\]: (\d+)", out)[0])
+    assert found == count if mode == "w" else found >= count
+    assert f"@thread[true]: {found}" in out or f"@thread[1]: {found}" in out
+
+
+def test_where_it_is_accessed(worker: Worker) -> None:
+    tracer = start(f"w:{worker.address:#x}:8:w {{ @[usym(reg(\"ip\"))] = count(); }}", "-p", str(worker.process.pid))
+    worker.do("wwww")
+    assert re.search(r"@\[work(\+\d+)?\]: 4", end(tracer))
+
+
+def test_an_address_of_the_kernel() -> None:
+    """`jiffies` is written at every tick."""
+    with open("/proc/kallsyms") as file:
+        address = next((line.split()[0] for line in file if line.split()[2] == "jiffies"), "0")
+    if not int(address, 16):
+        raise NotSupported("watching the kernel", "addresses in /proc/kallsyms")
+    tracer = start(f"watchpoint:0x{address}:8:w {{ @ = count(); exit() }}")
+    out, err = tracer.communicate()
+    assert tracer.returncode == 0 and re.search(r"@: [1-9]", out), err
+
+
+def test_what_is_wrong(binary: Path) -> None:
+    pid = str(os.getpid())
+    for text, message in (
+        ("watchpoint:0x1001:8:w { }", "not a multiple of 8"),
+        ("watchpoint:0x1000:8:r { }", "cannot watch reads alone"),
+        ("watchpoint:0x1000:4:x { }", "mode x stands alone"),
+        ("watchpoint:main+arg0:8:w { }", "an argument of a function cannot be watched"),
+        ("asyncwatchpoint:main+arg0:8:w { }", "an argument of a function cannot be watched"),
+    ):
+        command = [sys.executable, "-c", "from cygnet.cli import main; main()", "trace", "-p", pid, "-e", text]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert done.returncode == 1 and message in done.stderr, done.stderr

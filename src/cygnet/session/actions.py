@@ -181,15 +181,15 @@ def _helper_error(state: State, action: Action) -> Handler:
     return handle
 
 
-def _not_yet(state: State, action: Action) -> Handler:
-    from cygnet.errors import NotSupported
+def _skboutput(state: State, action: Action) -> Handler:
+    from cygnet.session.pcap import handler
 
-    raise NotSupported(f"the action {action.kind}()")
+    return handler(state, action)
 
 
 HANDLERS: dict[str, Callable[[State, Action], Handler]] = {
     "print_value": _print_value, "print_map": _print_map, "clear": _clear, "zero": _zero, "exit": _exit,
     "time": _time, "join": _join, "cat": _cat, "system": _system, "errorf": _note("errorf", "ERROR"),
     "warnf": _note("warnf", "WARNING"), "runtime_error": _runtime_error, "helper_error": _helper_error,
-    "skboutput": _not_yet,
+    "skboutput": _skboutput,
 }  # fmt: skip

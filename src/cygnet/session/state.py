@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 class State:
     """One run of an object. `stores` finds an open map by name."""
 
-    __slots__ = ("_handlers", "_readers", "_sizes", "_views", "context", "formats", "options", "out", "settings",
+    __slots__ = ("_handlers", "_readers", "_sizes", "_views", "context", "files", "formats", "options", "out", "settings",
                  "spec", "status", "stopped", "stores")  # fmt: skip
 
     def __init__(
@@ -38,6 +38,7 @@ class State:
         self.out: TextOutput | JsonOutput = make_output(self.context)
         self.status = 0
         self.stopped = False
+        self.files: dict[str, Any] = {}  # packet files by name; None for one that could not be made
         self._views = {view.name: view for view in spec.views}
         self._sizes = {one.name: one.value_size for one in spec.maps}
         self._readers: dict[str, Reader] = {}

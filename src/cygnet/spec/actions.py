@@ -29,7 +29,7 @@ class Action(NamedTuple):
     errorf, warnf   format              –               prefix from `where`
     runtime_error   message             –
     helper_error    helper              –               one field: int, the return code
-    skboutput       path                …
+    skboutput       path                most bytes      no fields: u64 time, length, captured; the packet
 
     `where` is (name, line, column, end column) in the source, `source_line` the text of that line.
     `pending`: its number among the actions of control (spec.objects.Control), or -1. `json` names the JSON type.

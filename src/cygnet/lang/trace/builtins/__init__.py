@@ -28,6 +28,7 @@ FAMILIES: dict[str, tuple[str, ...]] = {
         "container_of", "is_err", "percpu_kaddr", "kfunc_exist", "kfunc_allowed", "socket_cookie", "path", "override",
         "write_user",
     ),
+    "packets": ("skboutput",),
     "settings": ("config",),
     "textops": ("str_concat", "debugf"),
     "tables": ("strerror", "signal_name", "syscall_name"),
@@ -39,7 +40,7 @@ FAMILIES: dict[str, tuple[str, ...]] = {
 
 #: parsed, and refused with a sentence until they are compiled
 LATER: tuple[str, ...] = (
-    "skboutput", "dw_ustack", "unwatch",
+    "dw_ustack", "unwatch",
 )  # fmt: skip
 
 _found: dict[str, Builtin | None] = {}

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 MAIN = "import sys; from cygnet.cli import main; sys.exit(main())"  # what the cygnet command does
@@ -49,13 +49,18 @@ def wait_for(what: Callable[[], object], why: str) -> None:
 class Running:
     """A tool, or any words for the cygnet command. Its result is complete when it has ended."""
 
+    has_attached = False
+
     def __init__(self, words: list[str]) -> None:
         self.out, self.err = tempfile.TemporaryFile("w+"), tempfile.TemporaryFile("w+")  # noqa: SIM115
         self.process = subprocess.Popen([sys.executable, "-c", MAIN, *words], stdout=self.out, stderr=self.err)
 
     def attached(self) -> Running:
+        if self.has_attached:
+            return self
         wait_for(lambda: self.is_attached() or self.process.poll() is not None, "attached")
         assert self.is_attached(), self.errors()
+        self.has_attached = True
         return self
 
     def is_attached(self) -> bool:
@@ -91,8 +96,9 @@ def _read(file: Any) -> str:
 class Child:
     """A Python process that evaluates what it is sent; threads, files and signals there are its own."""
 
-    def __init__(self, name: str) -> None:
-        self.name = name
+    def __init__(self, name: str, tools: Sequence[Running] = ()) -> None:
+        """Before it does anything, all of `tools` have attached."""
+        self.name, self.tools = name, tools
         self.process = subprocess.Popen(
             [sys.executable, "-c", CHILD], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
         )
@@ -103,6 +109,8 @@ class Child:
         return self.process.pid
 
     def send(self, expression: str) -> None:
+        for tool in self.tools:
+            tool.attached()
         assert self.process.stdin
         self.process.stdin.write(expression + "\n")
         self.process.stdin.flush()

@@ -191,7 +191,7 @@ def whole_lines(text: str) -> str:
 
 
 def test_bashreadline(start: Any) -> None:
-    tool = start("bashreadline")
+    tool = start("bashreadline").attached()
     pid, terminal = pty.fork()
     if pid == 0:
         os.execv("/bin/bash", ["bash", "--norc", "--noprofile", "-i"])

@@ -33,7 +33,7 @@ def numbers(include: str, defines: list[str]) -> dict[int, str]:
     """What `#define __NR_name number` lines a header amounts to, one level of renaming resolved."""
     command = ["cc", "-E", "-dM", "-x", "c", *(f"-D{name}" for name in defines), "-include", include, "/dev/null"]
     text = subprocess.run(command, check=True, capture_output=True, text=True).stdout
-    macros = dict(re.findall(r"^#define (__NR(?:3264)?_\w+) (\w+)$", text, re.M))
+    macros: dict[str, str] = dict(re.findall(r"^#define (__NR(?:3264)?_\w+) (\w+)$", text, re.M))
     found = {}
     for name, value in macros.items():
         value = macros.get(value, value)

@@ -16,7 +16,10 @@ PACKAGE = ROOT / "src" / "cygnet"
 MAY_CALL_C = {
     "kernel": "makes the system calls",
     "elf/demangle.py": "asks the C++ library on the machine for its demangler",
+    "maps/memory.py": "native memory, at its address, for programs that run in user space",
     "session/child.py": "prctl(2), between fork and exec of the command of -c",
+    "vm/jit/engine.py": "calls the machine code that it made",
+    "vm/jit/memory.py": "mprotect(2) for machine code, on any system",
 }
 # Nothing below the command line prints or ends the process.
 MAY_PRINT = {

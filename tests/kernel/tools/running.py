@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -12,8 +13,9 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
-MAIN = "import sys; from cygnet.cli import main; sys.exit(main())"  # what the cygnet command does
-PATIENCE_S = 60.0  # for what must come: a machine that is this slow is broken
+MAIN = "import sys; from cygnet.cli import main; sys.exit(main(sys.argv[1:]))"  # what the cygnet command does
+#: for what must come: a machine that is this slow is broken
+PATIENCE_S = 600.0 if os.environ.get("VMLAB_KERNEL") else 60.0
 Row = dict[str, Any]
 
 CHILD = """
@@ -39,6 +41,58 @@ for line in sys.stdin:
 """
 
 
+class Forked:
+    """As much of subprocess.Popen as is needed here. In the kernel lab an interpreter takes seconds to start, so there
+    the code runs in a process forked from this one."""
+
+    def __init__(self, code: str, words: list[str], streams: tuple[int, int, int]) -> None:
+        self.returncode: int | None = None
+        self.pid = os.fork()
+        if self.pid:
+            return
+        status = 1
+        try:
+            for number, fd in enumerate(streams):
+                os.dup2(fd, number)
+            sys.stdin, sys.stdout, sys.stderr = os.fdopen(0), os.fdopen(1, "w"), os.fdopen(2, "w")
+            sys.argv = ["cygnet", *words]
+            exec(code, {"__name__": "__main__"})
+            status = 0
+        except SystemExit as end:
+            status = int(end.code or 0)
+        finally:
+            sys.stdout.flush()
+            sys.stderr.flush()
+            os._exit(status)
+
+    def _wait(self, options: int) -> int | None:
+        if self.returncode is None:
+            pid, status = os.waitpid(self.pid, options)
+            self.returncode = os.waitstatus_to_exitcode(status) if pid else None
+        return self.returncode
+
+    def poll(self) -> int | None:
+        return self._wait(os.WNOHANG)
+
+    def wait(self) -> int:
+        return self._wait(0) or 0
+
+    def send_signal(self, number: int) -> None:
+        if self.poll() is None:
+            os.kill(self.pid, number)
+
+    def kill(self) -> None:
+        self.send_signal(signal.SIGKILL)
+
+
+def launch(code: str, words: list[str], streams: tuple[int, int, int]) -> subprocess.Popen[bytes] | Forked:
+    """Run Python code with these arguments and descriptors."""
+    if os.environ.get("VMLAB_KERNEL"):
+        return Forked(code, words, streams)
+    command = [sys.executable, "-c", code, *words]
+    return subprocess.Popen(command, stdin=streams[0], stdout=streams[1], stderr=streams[2])
+
+
 def wait_for(what: Callable[[], object], why: str) -> None:
     deadline = time.monotonic() + PATIENCE_S
     while not what():
@@ -53,7 +107,8 @@ class Running:
 
     def __init__(self, words: list[str]) -> None:
         self.out, self.err = tempfile.TemporaryFile("w+"), tempfile.TemporaryFile("w+")  # noqa: SIM115
-        self.process = subprocess.Popen([sys.executable, "-c", MAIN, *words], stdout=self.out, stderr=self.err)
+        with open(os.devnull) as null:
+            self.process = launch(MAIN, words, (null.fileno(), self.out.fileno(), self.err.fileno()))
 
     def attached(self) -> Running:
         if self.has_attached:
@@ -99,9 +154,11 @@ class Child:
     def __init__(self, name: str, tools: Sequence[Running] = ()) -> None:
         """Before it does anything, all of `tools` have attached."""
         self.name, self.tools = name, tools
-        self.process = subprocess.Popen(
-            [sys.executable, "-c", CHILD], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-        )
+        orders, self.orders = os.pipe()
+        self.answers, answers = os.pipe()
+        self.process = launch(CHILD, [], (orders, answers, 2))
+        os.close(orders)
+        os.close(answers)
         self.do(f"open('/proc/self/comm', 'w').write({name!r})")
 
     @property
@@ -111,13 +168,15 @@ class Child:
     def send(self, expression: str) -> None:
         for tool in self.tools:
             tool.attached()
-        assert self.process.stdin
-        self.process.stdin.write(expression + "\n")
-        self.process.stdin.flush()
+        os.write(self.orders, expression.encode() + b"\n")
 
     def answer(self) -> Any:
-        assert self.process.stdout
-        return ast.literal_eval(self.process.stdout.readline())
+        line = b""
+        while not line.endswith(b"\n"):
+            part = os.read(self.answers, 1 << 16)
+            assert part, "the child has gone"
+            line += part
+        return ast.literal_eval(line.decode())
 
     def do(self, expression: str) -> Any:
         """The value of an expression there, when it is a number, a text, a list or a tuple."""
@@ -126,10 +185,9 @@ class Child:
 
     def close(self) -> None:
         self.process.kill()
-        assert self.process.stdin and self.process.stdout
-        self.process.stdin.close()
-        self.process.stdout.close()
         self.process.wait()
+        os.close(self.orders)
+        os.close(self.answers)
 
 
 def rows(text: str) -> list[Row]:

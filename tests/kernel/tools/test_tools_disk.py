@@ -142,8 +142,7 @@ def test_oomkill(start: Any, child: Any, limited: Path) -> None:
     assert victim.process.wait() == -signal.SIGKILL
     seen = [row for row in rows(tool.end()) if row["victim"] == victim.pid]
     assert [(row["victim_comm"], row["uid"]) for row in seen] == [(victim.name, 0)]
-    # the kernel's counts of pages are behind by a batch for each processor
-    assert 10 << 10 < seen[0]["anon_kb"] <= 48 << 10 and seen[0]["virtual_kb"] > 200 << 10
+    assert 10 << 10 < seen[0]["anon_kb"] < 200 << 10 < seen[0]["virtual_kb"]
     text = lines.end()
     assert text.splitlines()[0].split()[:6] == ["TIME", "BY", "COMM", "VICTIM", "COMM", "UID"]
     assert f" {victim.pid:<7} {victim.name:<16} " in text

@@ -10,6 +10,7 @@ import struct
 from collections.abc import Iterator
 
 import pytest
+from tests.kernel.maptwins import Twins, kernel_map, kernel_peek, new_host, outcome, u32
 
 from cygnet.facts.maptypes import map_types
 from cygnet.kernel.cpus import possible
@@ -17,7 +18,6 @@ from cygnet.maps.create import create
 from cygnet.maps.host import MapHost
 from cygnet.maps.kinds.events import PerfEvent
 from cygnet.uapi import bpf
-from tests.kernel.maptwins import Twins, kernel_map, kernel_peek, new_host, outcome, u32
 
 PAGE = 4096
 ROWS = [row for row in map_types() if row.vm != "kernel_only"]
@@ -234,8 +234,8 @@ def test_socket_maps(host) -> None:
                 k, which, flags = chance.choice(keys), chance.choice(list(real)), chance.choice((0, 0, 0, 1, 2, 3, 4))
                 if chance.random() < 0.6:
                     twins.both(
-                        lambda m, k=k, w=which, f=flags: m.update(k, struct.pack("=Q", real[w]), f),
-                        lambda m, k=k, w=which, f=flags: m.update(k, struct.pack("=Q", simulated[w]), f),
+                        lambda m, k=k, d=real[which], f=flags: m.update(k, struct.pack("=Q", d), f),
+                        lambda m, k=k, d=simulated[which], f=flags: m.update(k, struct.pack("=Q", d), f),
                     )
                 elif chance.random() < 0.5:
                     twins.same("delete", k)

@@ -54,7 +54,7 @@ class UserMap:
 
     #: flags that creation takes, next to those of access when a kind of map has them
     allowed_flags: ClassVar[int] = NUMA | ACCESS
-    MACHINE_CODE: ClassVar[dict[str, str]] = {}
+    MACHINE_CODE: ClassVar[dict[str, tuple[str, ...]]] = {}
     PERCPU: ClassVar[bool] = False
 
     def __init__(
@@ -170,8 +170,9 @@ class UserMap:
         if flags & ~LOCK or (flags & LOCK and self.lock_at is None):
             self._fail(EINVAL, verb)
 
-    def machine_code(self) -> dict[str, str]:
-        """Which file of ``vm/helpers`` is an operation of this map: lookup, update, delete, output.
+    def machine_code(self) -> dict[str, tuple[str, ...]]:
+        """The operations that are machine code (lookup, update, delete, output): the files of ``vm/helpers``,
+        each without its ``.s``, that follow one another in its text.
 
         Values with special fields are changed by Python only.
         """

@@ -7,7 +7,7 @@ helpers that are machine code (``vm/helpers/*.s``) can. Every word is 8 bytes un
 
     0   u32 type · 4 u32 flags · 8 u32 key_size · 12 u32 value_size · 16 u32 max_entries · 20 u32 id
     24  address of the u64 that holds the number of the running CPU
-    32  machine code of lookup · 40 update · 48 delete · 56 output     (0: go through Python)
+    32  machine code of lookup · 40 update · 48 delete · 56 output     (0: go through Python; the engine sets them)
     64… what the kind of map needs, below
 
 An array: element i of CPU c lies at DATA + i * STRIDE + c * CPU_STRIDE.
@@ -48,7 +48,7 @@ FREE, FRESH, END, FIRST, HAND = 96, 104, 112, 120, 128  # HAND: of an LRU map, t
 SPARE, COUNT = 136, 144
 VALUE_AT = 152  # offset of the value in an entry
 SHARES, SHARE_STRIDE = 160, 168
-VALUES = 176  # of a per-CPU map: the values of the entry at FIRST; those of all CPUs lie together
+VALUES, PERCPU_BYTES = 176, 184  # of a per-CPU map: the values of the entry at FIRST, and of how many bytes they are
 
 RING = 64
 CONSUMER, PRODUCER, PENDING, MASK, WAKEUPS = 0, 8, 16, 24, 32

@@ -41,7 +41,7 @@ class Array(UserMap):
     __slots__ = ("_cpu_stride", "_mapping", "_region", "_stride", "data")
 
     allowed_flags = NUMA | ACCESS | bpf.BPF_F_MMAPABLE | bpf.BPF_F_INNER_MAP
-    MACHINE_CODE = {"lookup": "array_lookup", "update": "array_update"}
+    MACHINE_CODE = {"lookup": ("array_lookup",), "update": ("array_place", "copy_value")}
 
     def _check(self) -> int:
         return check_index_key(self.key_size, self.value_size, self.max_entries)
@@ -179,7 +179,7 @@ class PercpuArray(Array):
 
     PERCPU = True
     allowed_flags = ACCESS
-    MACHINE_CODE = {"lookup": "percpu_array_lookup", "update": "percpu_array_update"}
+    MACHINE_CODE = {"lookup": ("percpu_array_lookup",), "update": ("array_place", "copy_value")}
 
     def _check(self) -> int:
         error = super()._check()

@@ -66,7 +66,11 @@ class Hash(UserMap):
                  "_stride", "_table", "_value_at", "shares")  # fmt: skip
 
     allowed_flags = NUMA | ACCESS | bpf.BPF_F_NO_PREALLOC | bpf.BPF_F_ZERO_SEED
-    MACHINE_CODE = {"lookup": "hash_lookup", "update": "hash_update", "delete": "hash_delete"}
+    MACHINE_CODE = {
+        "lookup": ("hash_find", "hash_value"),
+        "update": ("hash_seek", "hash_replace", "hash_insert", "hash_claim", "copy_key", "copy_value"),
+        "delete": ("hash_seek", "hash_delete"),
+    }
     LRU = False
 
     def _check(self) -> int:
@@ -123,6 +127,12 @@ class Hash(UserMap):
     def count(self) -> int:
         """How many keys there are."""
         return load64(self.handle + header.COUNT)
+
+    def machine_code(self) -> dict[str, tuple[str, ...]]:
+        code = super().machine_code()
+        if self.key_size in (4, 8):
+            code["lookup"] = (f"hash_find_{self.key_size}", *code["lookup"][1:])
+        return code
 
     # ── the table ──
 
@@ -336,7 +346,11 @@ class PercpuHash(Hash):
 
     PERCPU = True
     allowed_flags = ACCESS | bpf.BPF_F_NO_PREALLOC | bpf.BPF_F_ZERO_SEED
-    MACHINE_CODE = {"lookup": "percpu_hash_lookup", "update": "percpu_hash_update", "delete": "hash_delete"}
+    MACHINE_CODE = {
+        "lookup": ("hash_find", "percpu_value"),
+        "update": ("hash_seek", "in_place", "hash_insert", "percpu_claim", "copy_key", "this_cpu", "copy_value"),
+        "delete": ("hash_seek", "hash_delete"),
+    }
 
     def _add_region(self) -> Region:
         self._cpu_stride = round8(self.value_size)
@@ -344,6 +358,7 @@ class PercpuHash(Hash):
         self._values = Mapping(size)
         self._set(header.CPU_STRIDE, self._cpu_stride)
         self._set(header.VALUES, self._values.address)
+        self._set(header.PERCPU_BYTES, self._cpu_stride * self.cpus)
         return self.host.memory.regions.add(
             self._values.address, size, writable=self.program_may_write, name=f"map {self.name}",
             item=self.value_size, stride=self._cpu_stride,

@@ -11,7 +11,7 @@ from __future__ import annotations
 from errno import EINVAL
 
 from cygnet.maps import header
-from cygnet.maps.base import ACCESS, NOEXIST, NUMA
+from cygnet.maps.base import ACCESS, ANY, EXIST, NUMA
 from cygnet.maps.failures import ENOTSUPP
 from cygnet.maps.kinds.hash import Hash, PercpuHash, divide
 from cygnet.maps.memory import Mapping, load64, read, store64
@@ -71,7 +71,7 @@ class _Lru(Hash):
         return self._value_of(entry, cpu) if entry else 0
 
     def update_ptr(self, key: int, value: int, flags: int, cpu: int) -> int:
-        if not flags & NOEXIST:
+        if flags in (ANY, EXIST):
             self._touch(key)
         return super().update_ptr(key, value, flags, cpu)
 
@@ -81,7 +81,7 @@ class _Lru(Hash):
         self._clean(entry + self._value_at)
         return entry
 
-    def machine_code(self) -> dict[str, str]:
+    def machine_code(self) -> dict[str, tuple[str, ...]]:
         code = super().machine_code()
         return code if len(self.shares) == 1 else {"lookup": code["lookup"]}
 
@@ -114,7 +114,11 @@ class LruHash(_Lru):
     __slots__ = ()
 
     allowed_flags = NUMA | _FLAGS
-    MACHINE_CODE = {"lookup": "lru_hash_lookup", "update": "lru_hash_update", "delete": "hash_delete"}
+    MACHINE_CODE = {
+        "lookup": ("hash_find", "lru_value"),
+        "update": ("hash_seek", "lru_in_place", "hash_insert", "lru_claim", "copy_key", "copy_value"),
+        "delete": ("hash_seek", "hash_delete"),
+    }
 
 
 class LruPercpuHash(_Lru, PercpuHash):
@@ -123,4 +127,4 @@ class LruPercpuHash(_Lru, PercpuHash):
     __slots__ = ()
 
     allowed_flags = _FLAGS
-    MACHINE_CODE = {"lookup": "lru_percpu_hash_lookup"}
+    MACHINE_CODE = {"lookup": ("hash_find", "lru_percpu_value")}

@@ -146,7 +146,9 @@ class DevMapHash(DevMap):
     def _next(self, key: bytes | None) -> bytes | int:
         """In the kernel's order: by the low bits, the newest first (dev_map_hash_get_next_key)."""
         mask = (1 << (self.max_entries - 1).bit_length()) - 1
-        keys = sorted(reversed(self._targets), key=lambda index: index & mask)
+        keys = list(self._targets)
+        keys.reverse()
+        keys.sort(key=lambda index: index & mask)
         index = _U32.unpack(key)[0] if key is not None else None
         at = keys.index(index) + 1 if index in self._targets else 0
         return _U32.pack(keys[at]) if at < len(keys) else -ENOENT

@@ -13,7 +13,7 @@ from errno import E2BIG, EAGAIN, EINVAL, ENODATA
 from cygnet.maps import header
 from cygnet.maps.base import NUMA, UserMap
 from cygnet.maps.failures import map_failure
-from cygnet.maps.memory import PAGE, SPACE, Mapping, copy, load32, load64, read, store32, store64, view, write
+from cygnet.maps.memory import SPACE, Mapping, copy, load32, load64, read, store32, store64, view, write
 from cygnet.uapi import bpf, bpf_flags
 
 TYPE_CHECKING = False
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 BUSY, DISCARD, HEADER = bpf.BPF_RINGBUF_BUSY_BIT, bpf.BPF_RINGBUF_DISCARD_BIT, bpf.BPF_RINGBUF_HDR_SZ
 _LENGTH = DISCARD - 1
+_CONTROL = 4096  # bytes before the data; machine code knows it
 _MAX_RECORD = 0xFFFFFFFF // 4
 _HEADER = struct.Struct("=II")
 NO_WAKEUP, FORCE_WAKEUP = bpf_flags.BPF_RB_NO_WAKEUP, bpf_flags.BPF_RB_FORCE_WAKEUP
@@ -68,9 +69,9 @@ class _Ring(UserMap):
 
     def _build(self) -> None:
         self.size, self.mask = self.max_entries, self.max_entries - 1
-        self._mapping = Mapping(PAGE + 2 * self.size)
+        self._mapping = Mapping(_CONTROL + 2 * self.size)
         self.ring = self._mapping.address
-        self.data = self.ring + PAGE
+        self.data = self.ring + _CONTROL
         store64(self.ring + header.MASK, self.mask)
         self._set(header.RING, self.ring)
         self._region = self._visible()
@@ -104,7 +105,9 @@ class RingBuf(_Ring):
 
     __slots__ = ("_records",)
 
-    MACHINE_CODE = {"output": "ringbuf_output", "reserve": "ringbuf_reserve", "submit": "ringbuf_submit"}
+    MACHINE_CODE = {"output": ("ringbuf_output",)}
+    #: for machine code that is not checked: a record that it reserves is no region
+    UNCHECKED_CODE = {"reserve": ("ringbuf_reserve",), "submit": ("ringbuf_submit",)}
 
     def _build(self) -> None:
         super()._build()
@@ -133,7 +136,7 @@ class RingBuf(_Ring):
         if after - self.consumer > self.mask or after - pending > self.mask:
             return 0
         at = self._at(producer)
-        _HEADER.pack_into(SPACE, at, size | BUSY, (at - self.ring) // PAGE)
+        _HEADER.pack_into(SPACE, at, size | BUSY, (at - self.ring) // _CONTROL)
         store64(self.ring + header.PRODUCER, after)
         return at + HEADER
 
@@ -186,7 +189,8 @@ class RingBuf(_Ring):
 
     def owner_of(self, record: int) -> int:
         """The ring's address, from a record's, as the kernel finds it; for machine code."""
-        return (record - HEADER) // PAGE * PAGE - load32(record - HEADER + 4) * PAGE
+        at = record - HEADER
+        return at // _CONTROL * _CONTROL - load32(at + 4) * _CONTROL
 
     # ── user space ──
 

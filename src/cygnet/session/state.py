@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 class State:
     """One run of an object. `stores` finds an open map by name."""
 
-    __slots__ = ("_handlers", "_readers", "_sizes", "_views", "context", "files", "formats", "options", "out", "settings",
-                 "spec", "status", "stopped", "stores")  # fmt: skip
+    __slots__ = ("_handlers", "_readers", "_sizes", "_views", "context", "files", "formats", "options", "out",
+                 "settings", "spec", "status", "stopped", "stores")  # fmt: skip
 
     def __init__(
         self, spec: ObjectSpec, options: Options, world: World, stores: Find, make_output: Callable[[Context], Any]

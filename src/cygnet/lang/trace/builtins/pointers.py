@@ -178,14 +178,27 @@ def needs_helper(c: Checker, node: ast.Expr, name: str, helper: str) -> None:
 class Tracing(Builtin):
     """What only programs with typed arguments can call: their pointers come straight from the context."""
 
-    def usable(self, c: Checker, node: ast.Expr) -> None:
+    def usable(self, c: Checker, node: ast.Expr, pointer: ast.Expr, helper: str) -> None:
+        from cygnet.lang.trace.lower.typed import is_typed
+
         match = c.instance.match
         if match.prog_type != BPF_PROG_TYPE_TRACING:
             c.error(
                 f"{self.name}() can not be used with '{match.probetype}' probes", node.span,
                 ["the kernel allows it in fentry, fexit and iter probes"],
             )  # fmt: skip
+        elif not is_typed(pointer):
+            c.error(f"{self.name}() takes an argument of the probe, or a member of one", pointer.span,
+                    ["args.x, ctx.x or args.x->y: the kernel wants a pointer whose type it knows"])  # fmt: skip
+        elif not self.allowed(c, helper):
+            c.error(f"the kernel does not allow {self.name}() in {match.probe}", node.span)
         needs_context(c, node, f"{self.name}()")
+
+    @staticmethod
+    def allowed(c: Checker, helper: str) -> bool:
+        match = c.instance.match
+        ask = getattr(c.instance.target, "helper_allowed", None)
+        return ask is None or bool(ask(helper, match.prog_type, match.attach_type, match.attach_to))
 
 
 class SocketCookie(Tracing):
@@ -195,13 +208,18 @@ class SocketCookie(Tracing):
 
     def check(self, c: Checker, node: ast.Expr, args: Args) -> Type:
         type = c.value(args[0])
-        self.usable(c, node)
+        self.usable(c, node, args[0], "get_socket_cookie")
         if type.kind != "unknown" and not (type.kind == "ptr" and type.elem is not None and type.elem.kind == "struct"):
             c.error(f"socket_cookie() expects a pointer to a struct sock, not '{T.name(type)}'", args[0].span)
         return T.UINT64
 
     def lower(self, g: Lowerer, node: ast.Expr, args: Args) -> Operand:
-        return g.b.call("get_socket_cookie", g.scalar(args[0]))
+        from cygnet.lang.trace.lower.typed import with_typed
+
+        result = object()
+        g.b.write(result, g.const(0))
+        with_typed(g, args[0], lambda sk: g.b.write(result, g.b.call("get_socket_cookie", sk)))
+        return g.b.read(result)
 
 
 class Path(Tracing):
@@ -211,7 +229,7 @@ class Path(Tracing):
 
     def check(self, c: Checker, node: ast.Expr, args: Args) -> Type:
         type = c.value(args[0])
-        self.usable(c, node)
+        self.usable(c, node, args[0], "d_path")
         record = type.elem if type.kind == "ptr" else type
         fits = record is not None and record.kind == "struct" and record.extra.name == "path"
         if type.kind != "unknown" and not fits:
@@ -227,14 +245,14 @@ class Path(Tracing):
         return T.string(size)
 
     def lower(self, g: Lowerer, node: ast.Expr, args: Args) -> Operand:
-        thing = g.operand(args[0])
-        assert not isinstance(thing, Gen)
-        pointer = g.address(thing) if isinstance(thing, Mem) else thing
+        from cygnet.lang.trace.lower.typed import with_typed
+
         size = node.type.size
 
         def store(place: Value, offset: int, wanted: Type, pad: bool) -> None:
             g.b.memzero(place, T.storage(wanted), offset)
-            g.b.call("d_path", pointer, g.b.offset(place, offset), g.const(size))
+            to = g.b.offset(place, offset)
+            with_typed(g, args[0], lambda path: g.b.call("d_path", path, to, g.const(size)))
 
         return Gen(node.type, store, once=True)
 

@@ -69,7 +69,7 @@ class KernelRuntime:
     """
 
     __slots__ = ("_attachments", "_btf", "_debug", "_detached", "_iterators", "_maps", "_multi", "_programs", "_resolver", "_rings", "_source",
-                 "_spec", "_stats", "_target", "notes")  # fmt: skip
+                 "_spec", "_stats", "_target", "_watched", "notes")  # fmt: skip
 
     def __init__(
         self,
@@ -88,6 +88,7 @@ class KernelRuntime:
         self._attachments: list[Attachment] = []
         self._detached: list[Attachment] = []
         self._iterators: list[Attachment] = []
+        self._watched: list[tuple[int, Attachment]] = []
         self._rings: dict[str, RingBuffer] = {}
         self._multi: dict[str, str] | None = None
         self._debug: DebugInfo | None = None
@@ -221,7 +222,19 @@ class KernelRuntime:
         self._attachments.append(made)
         if link.kind == "iter":
             self._iterators.append(made)
+        elif link.kind == "watchpoint":
+            self._watched.append((int(link.target["address"]), made))
         return made
+
+    def unwatch(self, address: int) -> bool:
+        """Detach the watchpoints on an address; whether there was one."""
+        gone = [made for place, made in self._watched if place == address]
+        self._watched = [one for one in self._watched if one[0] != address]
+        for made in gone:
+            made.close()
+            if made in self._attachments:
+                self._attachments.remove(made)
+        return bool(gone)
 
     def iterate(self) -> None:
         """Run every attached iterator once, to its end. The call does not return before."""

@@ -181,6 +181,17 @@ def _helper_error(state: State, action: Action) -> Handler:
     return handle
 
 
+def _unwatch(state: State, action: Action) -> Handler:
+    offset, vtype = action.fields[0]
+    read = decoder(vtype)
+
+    def handle(record: memoryview) -> None:
+        if state.unwatch is not None:
+            state.unwatch(read(record, offset))
+
+    return handle
+
+
 def _skboutput(state: State, action: Action) -> Handler:
     from cygnet.session.pcap import handler
 
@@ -191,5 +202,5 @@ HANDLERS: dict[str, Callable[[State, Action], Handler]] = {
     "print_value": _print_value, "print_map": _print_map, "clear": _clear, "zero": _zero, "exit": _exit,
     "time": _time, "join": _join, "cat": _cat, "system": _system, "errorf": _note("errorf", "ERROR"),
     "warnf": _note("warnf", "WARNING"), "runtime_error": _runtime_error, "helper_error": _helper_error,
-    "skboutput": _skboutput,
+    "skboutput": _skboutput, "unwatch": _unwatch,
 }  # fmt: skip

@@ -96,6 +96,7 @@ class _Session:
         if self.options.dry_run:
             return 0
         state = self.state = State(self.spec, self.options, self.world, self.runtime.map, self._output(writer))
+        state.unwatch = getattr(self.runtime, "unwatch", None)
         loop = self.loop = self._loop(state)
         self._run_all("begin")
         count = self._attach()

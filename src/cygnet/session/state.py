@@ -24,7 +24,7 @@ class State:
     """One run of an object. `stores` finds an open map by name."""
 
     __slots__ = ("_handlers", "_readers", "_sizes", "_views", "context", "files", "formats", "options", "out",
-                 "settings", "spec", "status", "stopped", "stores")  # fmt: skip
+                 "settings", "spec", "status", "stopped", "stores", "unwatch")  # fmt: skip
 
     def __init__(
         self, spec: ObjectSpec, options: Options, world: World, stores: Find, make_output: Callable[[Context], Any]
@@ -39,6 +39,7 @@ class State:
         self.status = 0
         self.stopped = False
         self.files: dict[str, Any] = {}  # packet files by name; None for one that could not be made
+        self.unwatch: Callable[[int], object] | None = None  # detaches the watchpoints on an address
         self._views = {view.name: view for view in spec.views}
         self._sizes = {one.name: one.value_size for one in spec.maps}
         self._readers: dict[str, Reader] = {}

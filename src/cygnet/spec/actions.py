@@ -29,6 +29,7 @@ class Action(NamedTuple):
     errorf, warnf   format              –               prefix from `where`
     runtime_error   message             –
     helper_error    helper              –               one field: int, the return code
+    unwatch         –                   –               one field: the address
     skboutput       path                most bytes      no fields: u64 time, length, captured; the packet
 
     `where` is (name, line, column, end column) in the source, `source_line` the text of that line.

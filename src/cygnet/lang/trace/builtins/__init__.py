@@ -34,13 +34,13 @@ FAMILIES: dict[str, tuple[str, ...]] = {
     "tables": ("strerror", "signal_name", "syscall_name"),
     "kinds": (
         "kptr", "uptr", "is_str", "is_ptr", "is_array", "is_integer", "is_unsigned_integer", "is_literal",
-        "static_assert", "assert", "fail", "getopt", "signal", "signal_thread", "cgroupid", "cgroup_path",
+        "static_assert", "assert", "fail", "getopt", "unwatch", "signal", "signal_thread", "cgroupid", "cgroup_path",
     ),
 }  # fmt: skip
 
 #: parsed, and refused with a sentence until they are compiled
 LATER: tuple[str, ...] = (
-    "dw_ustack", "unwatch",
+    "dw_ustack",
 )  # fmt: skip
 
 _found: dict[str, Builtin | None] = {}

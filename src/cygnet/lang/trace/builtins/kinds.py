@@ -219,6 +219,24 @@ class CgroupPath(Builtin):
         return g.scalar(args[0])
 
 
+class Unwatch(Builtin):
+    """unwatch(address): its watchpoints are taken away, when user space comes to it."""
+
+    arity = (1, 1)
+    statement_only = True
+
+    def check(self, c: Checker, node: ast.Expr, args: Args) -> Type:
+        type = c.value(args[0])
+        if type.kind not in ("ptr", "int", "unknown"):
+            c.error(f"unwatch() expects an address, not '{T.name(type)}'", args[0].span)
+        return T.NONE
+
+    def lower(self, g: Lowerer, node: ast.Expr, args: Args) -> Operand:
+        address = g.scalar(args[0])
+        g.emit("unwatch", [(T.UINT64, lambda record, at: g.b.store(record, address, 8, at))])
+        return g.const(0)
+
+
 ROWS: dict[str, Builtin] = {
     "kptr": Space("kptr", T.KERNEL),
     "uptr": Space("uptr", T.USER),
@@ -232,6 +250,7 @@ ROWS: dict[str, Builtin] = {
     "assert": Assert("assert"),
     "fail": Fail("fail"),
     "getopt": GetOpt("getopt"),
+    "unwatch": Unwatch("unwatch"),
     "signal": Signal("signal"),
     "signal_thread": Signal("signal_thread"),
     "cgroupid": CgroupId("cgroupid"),

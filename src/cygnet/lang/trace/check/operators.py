@@ -42,6 +42,15 @@ def _fold(op: str, a: int, b: int) -> int:
     return (a & _U64) >> b if b < 64 else 0
 
 
+def _says_signed(node: ast.Expr) -> bool:
+    """Is a signed operand one by its own will? A literal is not, nor is the difference of two unsigned ones: with
+    ``(nsecs - @start) / 1000`` nobody thinks of negative numbers, though `-` makes its result signed.
+    """
+    if isinstance(node, ast.Binary) and node.op == "-" and node.left.type is not None and node.right.type is not None:
+        return any(side.type.signed and _says_signed(side) for side in (node.left, node.right))
+    return not flexible(node)
+
+
 class OperatorChecker(CheckBase):
     """What operators take and give."""
 
@@ -151,7 +160,7 @@ class OperatorChecker(CheckBase):
         if op in "/%" and b.const == 0 and type_is_int(b.const):
             self.error("Division by zero", span)
         if op in "/%" and self.final:
-            if (x.signed and not flexible(a)) or (y.signed and not flexible(b)):
+            if (x.signed and _says_signed(a)) or (y.signed and _says_signed(b)):
                 self.warn(f"unsigned operands are used for '{op}': a negative value gives a huge result", span)
         if op == "-":
             return T.INT64

@@ -12,7 +12,7 @@ from cygnet.isa.disasm import listing
 from cygnet.isa.encode import decode
 from cygnet.vm import run
 
-ENGINES = [("interpreter", False), ("jit", False), ("jit", True)]
+ENGINES = [("interpreter", False), ("python", False), ("jit", False), ("jit", True)]
 EXAMPLES = int(os.environ.get("CYGNET_FUZZ", "500"))
 
 

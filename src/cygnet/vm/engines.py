@@ -38,6 +38,10 @@ def engine_of(name: str, host: Host, unsafe: bool = False) -> Run:
         jit = Jit(host, unsafe)
         host.closing.append(jit.close)
         return jit.run
+    if name == "python":
+        from cygnet.vm.translate.engine import Translator
+
+        return Translator(host).run
     if name == "interpreter":
         from cygnet.vm.interpreter import Execution
 

@@ -1,0 +1,299 @@
+"""The Python source of a program.
+
+Each function of the program is a Python function over local variables r0 to r10. A block and what it alone leads to
+are nested code; what is jumped to from elsewhere is a branch of one loop, chosen by `b`, and a block that jumps
+to itself is a loop of its own. `rl`, `rh` (for writing `wl`, `wh`) are the bounds of the memory that was
+allowed last, so that most accesses need no call. Which line belongs to which instruction is kept, so a fault's place
+and registers come from its traceback.
+"""
+
+from __future__ import annotations
+
+from cygnet.vm.expressions import MASKS, expression
+from cygnet.vm.host import FRAME_BYTES, MASK64
+from cygnet.vm.translate.flow import functions_of
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from cygnet.vm.program import Program, Step
+    from cygnet.vm.translate.flow import Block, Function
+
+_TAIL_CALL = 12
+_UNUSED = "rl = rh = wl = wh = 0"
+# of these the low half of the result depends on the low halves of the operands alone
+_LOW_HALF = frozenset(("add", "sub", "mul"))
+
+
+class Text:
+    """Lines, and the slot that each belongs to."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+        self.slots: list[int] = []
+        self.pc = 0
+
+    def add(self, depth: int, *lines: str) -> None:
+        for line in lines:
+            self.lines.append(" " * depth + line)
+            self.slots.append(self.pc)
+
+
+def source_of(program: Program, constant: Callable[[Step], int], helpers: Callable[[int], int | None]) -> Text:
+    """Functions ``f0``, ``f12`` … by slot. `constant` resolves 64-bit loads, `helpers` gives a helper's arity."""
+    text = Text()
+    indirect = any(step.row.name in ("lddw_func", "callx") for step in program.steps.values())
+    for function in functions_of(program):
+        _Writer(text, function, constant, helpers, indirect).write()
+    return text
+
+
+class _Writer:
+    """One function."""
+
+    def __init__(
+        self,
+        text: Text,
+        function: Function,
+        constant: Callable[[Step], int],
+        helpers: Callable[[int], int | None],
+        indirect: bool,
+    ) -> None:
+        self.text = text
+        self.function = function
+        self.constant = constant
+        self.helpers = helpers
+        self.indirect = indirect  # whether helpers may call functions back
+        self.numbers = {head: number for number, head in enumerate(function.heads)}
+        self.head = 0
+        self.own_loop = False
+        self.small: set[int] = set()  # registers known to be below 2**32
+
+    def write(self) -> None:
+        add, function = self.text.add, self.function
+        self.text.pc = function.start
+        arguments = "r1, r2=0, r3=0, r4=0, r5=0, r10=top, r6=0, r7=0, r8=0, r9=0"
+        add(0, f"def f{function.start}({arguments}):")
+        add(1, "r0 = 0", _UNUSED, f"n = run.left - {function.steps}", "if n < 0: over()")
+        if len(function.heads) == 1:
+            self._head(function.heads[0], 1)
+            return
+        add(1, "b = 0", "while True:")
+        self._choose(function.heads, 2)
+
+    def _choose(self, heads: list[int], depth: int) -> None:
+        """A tree of comparisons that leads to the chosen head."""
+        if len(heads) == 1:
+            self._head(heads[0], depth)
+            return
+        middle = len(heads) // 2
+        self.text.add(depth, f"if b < {self.numbers[heads[middle]]}:")
+        self._choose(heads[:middle], depth + 1)
+        self.text.add(depth, "else:")
+        self._choose(heads[middle:], depth + 1)
+
+    def _head(self, head: int, depth: int) -> None:
+        self.head = head
+        self.own_loop = self._reaches(head)
+        self.small = set()
+        if self.own_loop:
+            self.text.add(depth, "while True:")
+            depth += 1
+        self._block(self.function.blocks[head], depth)
+
+    def _reaches(self, head: int) -> bool:
+        """Whether the code nested below a head jumps back to it."""
+        todo, seen = [head], set()
+        while todo:
+            for to in self.function.blocks[todo.pop()].goes_to:
+                if to == head:
+                    return True
+                if to not in self.numbers and to not in seen:
+                    seen.add(to)
+                    todo.append(to)
+        return False
+
+    def _go(self, to: int, source: int, depth: int) -> None:
+        """Go on at slot `to`: nested, or by a jump."""
+        if to not in self.numbers:
+            self._block(self.function.blocks[to], depth)
+            return
+        if to <= source:
+            self.text.add(depth, f"n -= {source - to + 1}", "if n < 0: over()")
+        if to == self.head and self.own_loop:
+            self.text.add(depth, "continue")
+        elif self.own_loop:
+            self.text.add(depth, f"b = {self.numbers[to]}", "break")
+        else:
+            self.text.add(depth, f"b = {self.numbers[to]}", "continue")
+
+    def _block(self, block: Block, depth: int) -> None:
+        for step in block.steps:
+            self.text.pc = step.pc
+            _STATEMENTS[step.row.form](self, step, depth)
+        last, form = block.last, block.last.row.form
+        if form == "jump":
+            self.text.add(depth, f"if {self._condition(last)}:")
+            small = set(self.small)
+            self._go(block.goes_to[0], last.pc, depth + 1)
+            self.small = small
+            self.text.pc = last.pc
+            self._go(block.goes_to[1], last.pc, depth)
+        elif form != "exit":
+            self._go(block.goes_to[0], last.pc, depth)
+
+    # ── statements ───────────────────────────────────────────────────────────────────────────────────────
+
+    def _second(self, step: Step) -> str:
+        return f"r{step.insn.src}" if step.row.fixed[1] is None else str(step.insn.imm & MASK64)
+
+    def _alu(self, step: Step, depth: int) -> None:
+        insn, row = step.insn, step.row
+        stem, dst = row.name.split(str(row.bits))[0], f"r{insn.dst}"
+        if stem in ("add", "sub") and row.fixed[1] is not None:
+            value = f"({dst} {'+' if stem == 'add' else '-'} {insn.imm}) & {MASKS[row.bits]:#x}".replace(
+                "+ -", "- "
+            ).replace("- -", "+ ")
+        elif row.bits == 32 and stem in _LOW_HALF:
+            value = row.semantics.format(d=dst, s=self._second(step))
+        else:
+            value = self._narrowed(step, expression(row, dst, self._second(step)))
+        self.text.add(depth, f"{dst} = {value}")
+        below = row.bits == 32 or (stem == "mov" and row.fixed[1] is not None and insn.imm >= 0)
+        if stem == "mov" and row.fixed[1] is None and insn.src in self.small:
+            below = True
+        self._set_small(insn.dst, below)
+
+    def _narrowed(self, step: Step, text: str) -> str:
+        """Without the cuts of operands that are narrow enough."""
+        for reg in {step.insn.dst, step.insn.src} & self.small:
+            text = text.replace(f"(r{reg} & 0xffffffff)", f"r{reg}")
+        return text
+
+    def _set_small(self, reg: int, below: bool) -> None:
+        (self.small.add if below else self.small.discard)(reg)
+
+    def _condition(self, step: Step) -> str:
+        if step.row.name == "may_goto":
+            return "run.spent()"
+        return self._narrowed(step, expression(step.row, f"r{step.insn.dst}", self._second(step)))
+
+    def _const(self, step: Step, depth: int) -> None:
+        value = self.constant(step)
+        self.text.add(depth, f"r{step.insn.dst} = {value:#x}")
+        self._set_small(step.insn.dst, value < 1 << 32)
+
+    def _address(self, base: int, step: Step, write: bool, depth: int) -> str:
+        """Check an access; gives the expression of its address."""
+        size, off = step.row.bits // 8, step.insn.off
+        address = f"r{base}"
+        if off:
+            self.text.add(depth, f"a = r{base} {'+' if off > 0 else '-'} {abs(off)}")
+            address = "a"
+        low, high = ("wl", "wh") if write else ("rl", "rh")
+        outside = f"if not {low} <= {address} <= {high} - {size}"
+        self.text.add(depth, f"{outside}: a, {low}, {high} = check({address}, {size}, {write}, r10)")
+        if "atomic" in step.row.group and size > 1:
+            self.text.add(depth, f"if {address} & {size - 1}: aligned({address}, {size})")
+        return address
+
+    def _load(self, step: Step, depth: int) -> None:
+        address = self._address(step.insn.src, step, False, depth)
+        if step.row.semantics == "{m}":
+            self.text.add(depth, f"r{step.insn.dst} = {_READS[step.row.bits].format(a=address)}")
+        else:
+            self.text.add(depth, f"m = {_READS[step.row.bits].format(a=address)}")
+            self.text.add(depth, f"r{step.insn.dst} = {expression(step.row, memory='m')}")
+        self._set_small(step.insn.dst, step.row.bits < 64 and step.row.semantics == "{m}")
+
+    def _store(self, step: Step, depth: int) -> None:
+        address = self._address(step.insn.dst, step, True, depth)
+        bits = step.row.bits
+        value = self._second(step)
+        if step.row.fixed[1] is not None:
+            value = str(int(value) & MASKS[bits])
+        elif bits < 32 or (bits == 32 and step.insn.src not in self.small):
+            value = f"{value} & {MASKS[bits]:#x}"
+        self.text.add(depth, _WRITES[bits].format(a=address, v=value))
+
+    def _atomic(self, step: Step, depth: int) -> None:
+        address, row, insn = self._address(step.insn.dst, step, True, depth), step.row, step.insn
+        value = expression(row, "", f"r{insn.src}", "m", "r0")
+        self.text.add(depth, f"m = {_READS[row.bits].format(a=address)}")
+        self.text.add(depth, f"v = ({value}) & {MASKS[row.bits]:#x}", _WRITES[row.bits].format(a=address, v="v"))
+        if row.form != "atomic":
+            reg = insn.src if row.form == "fetch" else 0
+            self.text.add(depth, f"r{reg} = m")
+            self._set_small(reg, row.bits == 32)
+
+    def _packet(self, step: Step, depth: int) -> None:
+        where = f"{step.insn.imm}" if step.row.fixed[1] is not None else f"r{step.insn.src} + {step.insn.imm}"
+        self.text.add(depth, f"r0 = packet({where}, {step.row.bits // 8})", "if r0 < 0:")
+        self._leave(depth + 1, "0")
+        self._set_small(0, True)
+
+    def _exit(self, step: Step, depth: int) -> None:
+        self._leave(depth, "r0")
+
+    def _leave(self, depth: int, result: str) -> None:
+        self.text.add(depth, "run.left = n", f"return {result}")
+
+    def _call(self, step: Step, depth: int) -> None:
+        add, number = self.text.add, step.insn.imm
+        if self.indirect:
+            add(depth, "run.frame = r10")
+        add(depth, "run.left = n")
+        if step.row.name == "call_local":
+            add(
+                depth,
+                "if r10 <= bottom: deep()",
+                f"r0 = f{step.target}(r1, r2, r3, r4, r5, r10 - {FRAME_BYTES}, r6, r7, r8, r9)",
+            )
+        elif step.row.name == "call_kfunc":
+            add(depth, f"r0 = kfunc({number})")
+        elif number == _TAIL_CALL:
+            add(depth, "t = tail(r2, r3)", "if t: return t(r1, r10=r10)")
+        else:
+            arity = self.helpers(number)
+            arguments = ", ".join(f"r{reg}" for reg in range(1, 1 + (arity or 0)))
+            call = f"h{number}(host, {arguments})" if arity is not None else f"no_helper({number})"
+            add(depth, f"r0 = {call} & {MASK64:#x}")
+        self._after_call(depth)
+
+    def _callx(self, step: Step, depth: int) -> None:
+        self.text.add(
+            depth, "run.left = n", "run.frame = r10", f"r0 = callx(r{step.insn.dst}, r1, r2, r3, r4, r5, r10)"
+        )
+        self._after_call(depth)
+
+    def _after_call(self, depth: int) -> None:
+        self.text.add(depth, "n = run.left", _UNUSED)
+        self.small -= {0}
+
+    def _nothing(self, step: Step, depth: int) -> None:
+        return
+
+
+_STATEMENTS: dict[str, Callable[[_Writer, Step, int], None]] = {
+    "alu": _Writer._alu,
+    "const": _Writer._const,
+    "load": _Writer._load,
+    "store": _Writer._store,
+    "atomic": _Writer._atomic,
+    "fetch": _Writer._atomic,
+    "cmpxchg": _Writer._atomic,
+    "packet": _Writer._packet,
+    "call": _Writer._call,
+    "callx": _Writer._callx,
+    "exit": _Writer._exit,
+    **dict.fromkeys(("jump", "goto", "none"), _Writer._nothing),
+}
+# A view of aligned words is twice as fast as taking one apart from bytes.
+_READS = {
+    8: "B[{a}]",
+    16: "H[{a} >> 1] if not {a} & 1 else load2(B, {a})[0]",
+    32: "W[{a} >> 2] if not {a} & 3 else load4(B, {a})[0]",
+    64: "D[{a} >> 3] if not {a} & 7 else load8(B, {a})[0]",
+}
+_WRITES = {8: "B[{a}] = {v}", 16: "store2(B, {a}, {v})", 32: "store4(B, {a}, {v})", 64: "store8(B, {a}, {v})"}

@@ -54,8 +54,10 @@ def test_writing_to_the_process(start: Start, tmp_path: Path) -> None:
     running = start(program, "--unsafe").attached()
     import ctypes
 
+    write = ctypes.CDLL("libc.so.6").write
+    write.argtypes = (ctypes.c_int, ctypes.c_void_p, ctypes.c_size_t)
     fd = os.open(name, os.O_WRONLY | os.O_CREAT)
-    ctypes.CDLL(None).write(fd, ctypes.create_string_buffer(b"hello!"), 6)
+    write(fd, ctypes.create_string_buffer(b"hello!"), 6)
     os.close(fd)
     assert running.end(signal.SIGINT).lines == ["0"]
     assert name.read_bytes() == b"HEllo!"

@@ -68,8 +68,8 @@ class KernelRuntime:
     file descriptors: when the process ends, however it ends, nothing is left.
     """
 
-    __slots__ = ("_attachments", "_btf", "_debug", "_detached", "_iterators", "_maps", "_multi", "_programs", "_resolver", "_rings", "_source",
-                 "_spec", "_stats", "_target", "_watched", "notes")  # fmt: skip
+    __slots__ = ("_attachments", "_btf", "_debug", "_detached", "_iterators", "_maps", "_multi", "_programs",
+                 "_resolver", "_rings", "_source", "_spec", "_stats", "_target", "_watched", "notes")  # fmt: skip
 
     def __init__(
         self,
@@ -363,7 +363,9 @@ class KernelRuntime:
 
 
 #: kinds of links that are no places in the kernel: the session runs their programs itself
-NO_PLACE = frozenset(("begin", "end", "signal"))
+NO_PLACE = frozenset(("begin", "end", "signal", "test", "bench"))
+
+
 class _Nowhere:
     btf_id = fd = 0
 

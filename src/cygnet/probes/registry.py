@@ -81,8 +81,8 @@ ROWS = (
     Provider("watchpoint", ("w",), "watchpoint", "watchpoint:ADDRESS:LENGTH:MODE"),
     Provider("asyncwatchpoint", ("aw",), "watchpoint", "asyncwatchpoint:FUNCTION+argN:LENGTH:MODE"),
     Provider("iter", ("it",), "iterator", "iter:TYPE[:PIN]"),
-    Provider("test", (), "named", "test:NAME", "test probes run only with --test, which does not exist yet"),
-    Provider("bench", (), "named", "bench:NAME", "bench probes run only with --bench, which does not exist yet"),
+    Provider("test", (), "named", "test:NAME"),
+    Provider("bench", (), "named", "bench:NAME"),
 )  # fmt: skip
 
 _by_name: dict[str, Provider] = {}

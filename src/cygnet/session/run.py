@@ -50,7 +50,7 @@ INTERRUPTED = 255  # a signal while loading or attaching
 _NOTIFY = "__BPFTRACE_NOTIFY_PROBES_ATTACHED"
 # The kernel calls the programs of these kinds in the reverse order of attaching.
 _REVERSED = frozenset(("uprobe", "uretprobe", "usdt", "software", "kprobe", "fentry"))
-_NO_PLACE = frozenset(("begin", "end", "signal"))
+_NO_PLACE = frozenset(("begin", "end", "signal", "test", "bench"))
 _SCOPED = frozenset(("uprobe", "uretprobe", "usdt", "perf_sample", "software", "hardware"))
 
 
@@ -105,7 +105,9 @@ class _Session:
         if self.child is not None:
             self.child.go()
         self._remember(loop)
-        if any([link.kind == "iter" for link in self.spec.links]):
+        if self.options.test or self.options.bench:
+            self._self_test(state, loop)
+        elif any(link.kind == "iter" for link in self.spec.links):
             self._iterate(state, loop)
         elif self._only_begin_and_end():
             loop.drain()
@@ -250,6 +252,15 @@ class _Session:
             state.out.out.write(encode(f"Program pinned to {path}\n"))
         if not pinned and self.runtime is not None:
             walk(loop, self.runtime.iterate)
+
+    def _self_test(self, state: State, loop: Loop) -> None:
+        """Run the test or bench probes, and nothing else."""
+        from cygnet.session.selftest import Runner
+
+        assert self.runtime is not None
+        loop.drain()
+        kind = "bench" if self.options.bench else "test"
+        Runner(state, loop, self.runtime).run(kind, [link for link in self.spec.links if link.kind == kind])
 
     def _only_begin_and_end(self) -> bool:
         return all(link.kind in ("begin", "end") for link in self.spec.links) and self.child is None

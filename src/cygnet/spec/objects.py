@@ -72,6 +72,7 @@ class LinkSpec(NamedTuple):
 
     kind            target
     begin, end      {}
+    test, bench     {}
     signal          {"signal": number}
     tracepoint      {"subsys": …, "event": …}
     raw_tracepoint  {"event": …, "module": ""}

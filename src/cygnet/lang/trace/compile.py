@@ -50,15 +50,18 @@ def compile_program(
     unsafe: bool = False,
     include_dirs: Sequence[str] = (),
     includes: Sequence[str] = (),
+    mode: str = "",
     dump: Dump | None = None,
 ) -> Result:
     """Compile a program for a system's types. Raises SourceErrors with everything that is wrong.
 
     `pid`: watch only this process (``-p``). `include_dirs` (``-I``) and `includes` (``--include``) are for C text.
+    `mode` is test or bench: probes of that name run, which are left out else.
     `dump` is shown what each stage made.
     """
     params = params or Params()
     program = parse(source)
+    _select(program, mode)
     config = Config()
     config.read_block(program.config)
     config.read_environment(environment or {})
@@ -72,6 +75,8 @@ def compile_program(
     program = _expand(program, params)
     if dump:
         dump.program("ast", program)
+    if mode:
+        _return_values(program, mode)
     if program.fns:
         from cygnet.lang.trace.functions import inline
 
@@ -91,6 +96,25 @@ def compile_program(
         dump.types(checker)
     spec = _generate(checker, config, source, target, pid, unsafe, dump)
     return Result(spec, [*config.warnings, *c_warnings, *warnings, *checker.warnings], source, config)
+
+
+def _select(program: ast.Program, mode: str) -> None:
+    """Leave out the test and bench probes that this run is not for."""
+    left_out = {"test", "bench"} - {mode}
+    for item in program.probes:
+        points = tuple([point for point in item.attach_points if point.provider.lower() not in left_out])
+        if len(points) != len(item.attach_points):
+            item.attach_points = points
+    program.items = [item for item in program.items if not isinstance(item, ast.Probe) or item.attach_points]
+
+
+def _return_values(program: ast.Program, mode: str) -> None:
+    """Let test and bench probes return what their bodies do."""
+    from cygnet.lang.trace.functions import body_as_function
+
+    for probe in program.probes:
+        if any(point.provider.lower() == mode for point in probe.attach_points):
+            body_as_function(probe)
 
 
 def _check_parameters(params: Params) -> None:

@@ -13,7 +13,7 @@ from cygnet.lang.trace.parser_base import MAX_HEIGHT, height
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from cygnet.lang.trace.ast import Block, Call, Expr, Fn, Node, Program, TypeName, Var
+    from cygnet.lang.trace.ast import Block, Call, Expr, Fn, Node, Probe, Program, TypeName, Var
     from cygnet.source import Span
 
 
@@ -26,7 +26,7 @@ class InlineCall(ast.Expr):
     def __init__(
         self,
         span: Span,
-        fn: Fn,
+        fn: Fn | Probe,
         args: tuple[Expr, ...],
         params: tuple[ast.Param, ...],
         result: Var,
@@ -41,6 +41,19 @@ class InlineCall(ast.Expr):
         self.result = result
         self.target = target
         self.body = body
+
+
+    @property
+    def name(self) -> str:
+        return self.fn.name or ""
+
+
+def body_as_function(probe: Probe) -> None:
+    """Make a probe's body that of a function whose result the probe returns: 0 where it does not say another."""
+    span = probe.body.span
+    target = ast.TypeName(span, "", "int64")
+    call = InlineCall(span, probe, (), (), ast.Var(span, "$return value"), target, probe.body)
+    probe.body = ast.Block(span, [ast.Return(span, call)])
 
 
 def inline(program: Program) -> None:

@@ -19,29 +19,50 @@ Options are the script's own ``getopt("name", default, "text")`` calls; ``Short 
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 from cygnet.tools import read
 
 _SHORT = "Short options:"
 _VARIANTS = "Variants"
 
 
-class Option(NamedTuple):
+class _Row:
+    """Plain data with a name for each column: comparable, and printable as a dict."""
+
+    __slots__: tuple[str, ...] = ()
+
+    def as_dict(self) -> dict[str, object]:
+        return {name: getattr(self, name) for name in self.__slots__}
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Row) and self.as_dict() == other.as_dict()
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.as_dict()})"
+
+
+class Option(_Row):
     """A named parameter. `default` is a bool, a number or a text, and says what values it takes."""
 
-    name: str
-    letter: str
-    default: bool | int | str
-    text: str
+    __slots__ = ("default", "letter", "name", "text")
+
+    def __init__(self, name: str, letter: str, default: bool | int | str, text: str) -> None:
+        self.name = name
+        self.letter = letter
+        self.default = default
+        self.text = text
 
 
-class Variant(NamedTuple):
+class Variant(_Row):
     """A form of a tool: the script's name without ``.bt``, the probe it needs, the fields that this must have."""
 
-    script: str
-    probe: str
-    fields: tuple[str, ...]
+    __slots__ = ("fields", "probe", "script")
+
+    def __init__(self, script: str, probe: str, fields: tuple[str, ...]) -> None:
+        self.script = script
+        self.probe = probe
+        self.fields = fields
 
 
 class Tool:

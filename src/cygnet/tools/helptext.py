@@ -45,6 +45,6 @@ def as_data(tool: Tool) -> dict[str, object]:
     return {
         "name": tool.name,
         "summary": tool.summary,
-        "options": [option._asdict() for option in tool.options],
-        "variants": [variant._asdict() for variant in tool.variants],
+        "options": [option.as_dict() for option in tool.options],
+        "variants": [variant.as_dict() for variant in tool.variants],
     }

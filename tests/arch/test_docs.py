@@ -56,6 +56,8 @@ def run_cygnet(words: list[str], folder: Path) -> None:
         assert "Traceback" not in run.stderr
     else:
         assert run.returncode == 0, run.stderr
+        if "-c" in words:
+            assert run.stdout.strip(), "a question in the documentation has an answer"
 
 
 def look_up_target(words: list[str]) -> None:

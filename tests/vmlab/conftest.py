@@ -48,7 +48,7 @@ def _child(arguments: list[str], out: int, err: int) -> NoReturn:
         os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
         os.dup2(out, 1)
         os.dup2(err, 2)
-        sys.stdout, sys.stderr = open(1, "w", closefd=False), open(2, "w", closefd=False)
+        sys.stdout, sys.stderr = os.fdopen(1, "w", closefd=False), os.fdopen(2, "w", closefd=False)
         from cygnet.cli import main
 
         status = main(arguments)
@@ -62,7 +62,7 @@ class Running:
     """`cygnet trace …`, as a process of its own."""
 
     def __init__(self, program: str, arguments: tuple[str, ...]) -> None:
-        self._files = [tempfile.TemporaryFile("w+") for _ in range(2)]
+        self._files = [tempfile.TemporaryFile("w+") for _ in range(2)]  # noqa: SIM115
         out, err = (file.fileno() for file in self._files)
         self.pid = os.fork()
         if not self.pid:

@@ -182,6 +182,14 @@ class Elf:
         raw = self.bytes_at(section.offset, section.size)
         return self._decompress(section, raw) if section.flags & n.SHF_COMPRESSED else raw
 
+    def view(self, section: Section) -> bytes | memoryview:
+        """What a section holds, as `data`, but not copied out of the file unless it is compressed."""
+        if section.flags & n.SHF_COMPRESSED or section.type == n.SHT_NOBITS:
+            return self.data(section)
+        if section.offset < 0 or section.offset + section.size > len(self._data):
+            raise ElfError(f"{self.path or 'the ELF file'} is cut short: {section.size} bytes wanted", section.offset)
+        return memoryview(self._data)[section.offset : section.offset + section.size]
+
     def _decompress(self, section: Section, raw: bytes) -> bytes:
         kind, size, start = self._unpack_compression(section)
         if kind != n.ELFCOMPRESS_ZLIB:
@@ -318,7 +326,7 @@ class Elf:
         """Unmap the file; without it, the map goes with the object."""
         self._tables.clear()
         if not isinstance(self._data, bytes):
-            try:  # noqa: SIM105  (contextlib is an import that start-up can do without)
+            try:
                 self._data.close()
             except BufferError:  # a view is still in use: it goes with its last user
                 pass

@@ -248,7 +248,7 @@ def _kprobe_multi() -> bool:
 
 
 def _fentry() -> bool:
-    """Whether programs go on functions of the kernel (trampolines): on any of its own, which it checks before the load."""
+    """Whether programs go on functions of the kernel (trampolines). It has some functions for just such trials."""
     from cygnet.btf import FUNC, Btf
     from cygnet.errors import NotSupported
     from cygnet.kernel.denied import has_capability

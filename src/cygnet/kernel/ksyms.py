@@ -23,7 +23,8 @@ def _lines(name: bytes, data: bytes) -> Iterator[tuple[int, bytes]]:
     at = data.find(b" " + name)
     while at >= 0:
         end = at + 1 + len(name)
-        if data[end : end + 1] in (b"\n", b"\t", b"") and data[at - 2 : at - 1] == b" " and data[at - 1 : at] in b"tTwW":
+        kind = data[at - 1 : at]
+        if data[end : end + 1] in (b"\n", b"\t", b"") and data[at - 2 : at - 1] == b" " and kind in b"tTwW":
             start, stop = data.rfind(b"\n", 0, at) + 1, data.find(b"\n", end)
             rest = data[end : stop if stop >= 0 else len(data)].strip()
             yield int(data[start : data.find(b" ", start)], 16), rest.strip(b"[]")

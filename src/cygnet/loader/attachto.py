@@ -38,8 +38,8 @@ class Place:
 
 
 def place(target: TargetInfo, program: ProgramSpec) -> Place:
-    """Where `program.attach_to` lies: a function of the kernel (or the typedef of a raw tracepoint), ``module:function``,
-    or ``bpf:ID:function`` of a BPF program."""
+    """Where `program.attach_to` lies: a function of the kernel (or the typedef of a raw tracepoint),
+    ``module:function``, or ``bpf:ID:function`` of a BPF program."""
     owner, _, name = program.attach_to.rpartition(":")
     if owner.startswith("bpf:"):
         return _in_program(int(owner[4:]), name, program)

@@ -33,7 +33,9 @@ def _kind(links: Sequence[LinkSpec]) -> str:
     kind, least = kinds.pop()
     if kinds or not kind or len(links) < least:
         return ""
-    plain = kind == "uprobe_multi" or all(link.target.get("function") and not link.target.get("offset") for link in links)
+    plain = kind == "uprobe_multi" or all(
+        link.target.get("function") and not link.target.get("offset") for link in links
+    )
     return kind if plain else ""
 
 

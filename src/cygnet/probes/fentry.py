@@ -72,8 +72,9 @@ def _match(parsed: Parsed, module: str, name: str) -> Match:
     place = f"{module}:{name}" if module else name
     data = {"name": place, "attach_type": attach_type, "module": module, "function": name}
     # A program that is preempted is not entered again on its CPU: the trampoline counts that as a miss.
-    return Match(parsed, f"{row.name}:{module or KERNEL}:{name}", BPF_PROG_TYPE_TRACING, row.name, (data,), context="raw",
-                 space="kernel", func=name, attach_type=attach_type, attach_to=place, per_cpu_exact=False)  # fmt: skip
+    return Match(parsed, f"{row.name}:{module or KERNEL}:{name}", BPF_PROG_TYPE_TRACING, row.name, (data,),
+                 context="raw", space="kernel", func=name, attach_type=attach_type, attach_to=place,
+                 per_cpu_exact=False)  # fmt: skip
 
 
 def _btf(target: Target, module: str) -> Any:

@@ -40,12 +40,15 @@ def expand(parsed: Parsed, target: Target, options: Options) -> list[Match]:
         from cygnet.probes.closest import did_you_mean
 
         hints = did_you_mean(parsed.target, known, "iter:{}")
-        raise ProbeError(f"the kernel has no iterator {parsed.target}", parsed.span, hints or ("-l 'iter:*' lists them",))
+        raise ProbeError(
+            f"the kernel has no iterator {parsed.target}", parsed.span, hints or ("-l 'iter:*' lists them",)
+        )
     if parsed.target in _OF_MAPS:
         raise ProbeError(f"iter:{parsed.target} walks over a map that a program cannot name here", parsed.span)
     pin = parsed.name if not parsed.name or parsed.name.startswith("/") else f"{BPFFS}/{parsed.name}"
     data = ({"name": parsed.target, "pin": pin},)
-    return [Match(parsed, f"iter:{parsed.target}", BPF_PROG_TYPE_TRACING, "iter", data, context="iter", space="kernel",
+    probe = f"iter:{parsed.target}"
+    return [Match(parsed, probe, BPF_PROG_TYPE_TRACING, "iter", data, context="iter", space="kernel",
                   attach_type=BPF_TRACE_ITER, attach_to=parsed.target, preemptible=True, per_cpu_exact=False)]  # fmt: skip
 
 

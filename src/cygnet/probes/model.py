@@ -215,8 +215,8 @@ class Match:
     """
 
     __slots__ = (
-        "attach_to", "attach_type", "context", "func", "kind", "operands", "parsed", "per_cpu_exact", "preemptible", "probe",
-        "probetype", "prog_type", "space", "targets",
+        "attach_to", "attach_type", "context", "func", "kind", "operands", "parsed", "per_cpu_exact", "preemptible",
+        "probe", "probetype", "prog_type", "space", "targets",
     )  # fmt: skip
 
     def __init__(

@@ -22,7 +22,7 @@ _SIZES = (1, 2, 4, 8)
 
 class Operand(NamedTuple):
     """`size` in bytes. `value`: the constant; the register's offset in pt_regs; or what is added to the address, which
-    is the sum of `base` (an offset in pt_regs, or -1) and `index` (likewise) times `scale`. `shift`: bits above which
+    is the sum of `base` (an offset in pt_regs, or -1) and `other` (likewise) times `scale`. `shift`: bits above which
     a part of a register lies (%ah). An operand of kind ``unknown`` cannot be read; `text` is how it was written."""
 
     kind: str
@@ -30,7 +30,7 @@ class Operand(NamedTuple):
     signed: bool
     value: int = 0
     base: int = -1
-    index: int = -1
+    other: int = -1
     scale: int = 1
     shift: int = 0
     text: str = ""

@@ -9,7 +9,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from cygnet.elf.symbols import Symbol
+    from cygnet.elf.dwarf import Dwarf
+    from cygnet.elf.symbols import AddressIndex, Symbol
     from cygnet.source import Span
 
 
@@ -19,11 +20,12 @@ class Symbols:
     Raises ProbeError when the file cannot be read or is not ELF.
     """
 
-    __slots__ = ("_elf", "_extra", "path")
+    __slots__ = ("_elf", "_extra", "_index", "path")
 
     def __init__(self, path: str, span: Span | None = None) -> None:
         self.path = path
         self._extra: list[Elf] | None = None
+        self._index: AddressIndex | None = None
         try:
             self._elf = Elf.open(path)
         except OSError as error:
@@ -80,6 +82,29 @@ class Symbols:
                     if symbol.is_defined:
                         return symbol.value, symbol.size
         return None
+
+    def function_at(self, address: int) -> str | None:
+        """The name of the function that covers an address."""
+        if self._index is None:
+            self._index = self._elf.addresses()
+        found = self._index.find(address)
+        return None if found is None else found[0]
+
+    def dwarf(self) -> Dwarf | None:
+        """The debug information, of the binary itself or of a separate file; None when there is none."""
+        from cygnet.elf.dwarf import Dwarf
+
+        for elf in self._with_debug():
+            found = Dwarf(elf)
+            if found.present:
+                return found
+        return None
+
+    def _with_debug(self) -> Iterator[Elf]:
+        yield self._elf
+        if self._extra is None:
+            self._extra = list(_separate(self._elf))
+        yield from self._extra
 
     def _functions(self) -> Iterator[Symbol]:
         for elf in self._files():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from cygnet.errors import ProbeError
 from cygnet.probes.binary import executable_of, resolve_all
-from cygnet.probes.model import Match, NotCompiledYet, Parsed
+from cygnet.probes.model import Arg, Match, Parsed
 from cygnet.probes.numbers import number
 from cygnet.probes.syntax import count, function_offset, wrong
 from cygnet.uapi.bpf import BPF_PROG_TYPE_KPROBE
@@ -66,10 +66,6 @@ def _line(row: Provider, parts: list[Part], span: Span | None) -> Parsed:
 
 def expand(parsed: Parsed, target: Target, options: Options) -> list[Match]:
     """One match a function and binary. A name with several addresses is attached to all of them."""
-    if parsed.mode == "line":
-        raise NotCompiledYet(
-            f"{parsed.text}: {parsed.provider.name} on source lines cannot be compiled yet", parsed.span
-        )
     paths = _paths(parsed, options)
     found: list[Match] = []
     trouble: ProbeError | None = None
@@ -97,6 +93,15 @@ def _paths(parsed: Parsed, options: Options) -> list[str]:
 
 def _in_binary(parsed: Parsed, path: str, options: Options) -> list[Match]:
     symbols = _open(path, parsed.span)
+    if parsed.mode == "line":
+        from cygnet.probes.sourceline import offsets as line_offsets
+
+        where = line_offsets(parsed, path, symbols)
+        match = _match(parsed, path, "", where, options)
+        match.probe = f"{parsed.provider.name}:{path}@{parsed.name}:{parsed.value}" + f":{parsed.offset}" * (
+            parsed.offset > 0
+        )
+        return [match]
     if parsed.address >= 0:
         offset = _file_offset(symbols, parsed.address, f"0x{parsed.address:x}", path, parsed.span)
         return [_match(parsed, path, f"0x{parsed.address:x}", (offset,), options)]
@@ -179,6 +184,23 @@ def _no_function(parsed: Parsed, path: str, symbols: Symbols) -> ProbeError:
     return ProbeError(f"there is no function {parsed.name} in {path}", parsed.span, hints)
 
 
+# ── arguments ────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def arguments(match: Match, target: Target) -> tuple[Arg, ...]:
+    """The function's parameters as far as they come in registers, where the binary has debug information."""
+    parsed = match.parsed
+    if parsed.provider.name != "uprobe" or parsed.offset or parsed.mode == "line":
+        return ()
+    from cygnet.probes.dwarfargs import parameters
+
+    place = match.targets[0]
+    symbols = _open(place["path"], parsed.span)
+    dwarf, address = symbols.dwarf(), symbols.address_at(place["offset"])
+    machine = str(getattr(target, "machine", "x86_64"))
+    return () if dwarf is None or address is None else parameters(dwarf, address, machine)
+
+
 # ── listing ──────────────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -190,3 +212,16 @@ def select(row: Provider, pattern: str, target: Target) -> Iterator[str]:
     for path in resolve_all(binary):
         for name in _open(path, None).names(function or "*"):
             yield f"{path}:{name}"
+
+
+def describe(row: Provider, name: str, target: Target) -> Iterator[str]:
+    """The parameters that ``args`` has."""
+    if row.name == "uprobe":
+        path, _, function = name.rpartition(":")
+        symbols = _open(path, None)
+        dwarf, places = symbols.dwarf(), symbols.find(function)
+        if dwarf is not None and places:
+            from cygnet.probes.dwarfargs import parameters
+
+            for arg in parameters(dwarf, places[0][0], str(getattr(target, "machine", "x86_64"))):
+                yield arg.c_text

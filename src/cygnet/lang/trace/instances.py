@@ -48,7 +48,7 @@ class Instance:
     def argument_type(self, arg: Arg, types: CTypes) -> Type:
         """The language's type of ``args.NAME``."""
         if arg.btf is not None:
-            return types.from_btf(arg.btf, T.KERNEL)
+            return types.from_btf(arg.btf, T.USER if self.match.space == T.USER else T.KERNEL)
         space = T.USER if arg.event.startswith("syscalls:") else self.match.space
         if arg.data_loc:
             return T.pointer(T.INT8 if arg.type == "char" else _element(arg.type, types, space), T.CTX)

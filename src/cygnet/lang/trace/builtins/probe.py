@@ -84,7 +84,8 @@ class Argument(Builtin):
         slot = g.new_slot(8)
         # above the return address
         address = g.b.offset(register(g, registers.special_offset(arch, "sp")), 8 * (self.number + 1))
-        g.b.call("probe_read_user" if g.instance.match.space == T.USER else "probe_read_kernel", slot, g.const(8), address)
+        read = "probe_read_user" if g.instance.match.space == T.USER else "probe_read_kernel"
+        g.b.call(read, slot, g.const(8), address)
         return g.b.load(slot, 8)
 
 
@@ -99,8 +100,8 @@ def _usdt(g: Lowerer, place: OperandOfUsdt) -> Value:
             return value
         return g.b.sext(value, place.size) if place.signed else g.b.zext(value, place.size)
     address = register(g, place.base) if place.base >= 0 else g.const(0)
-    if place.index >= 0:
-        address = g.b.add(address, g.b.binary("mul", register(g, place.index), g.const(place.scale)))
+    if place.other >= 0:
+        address = g.b.add(address, g.b.binary("mul", register(g, place.other), g.const(place.scale)))
     slot = g.new_slot(8)
     g.b.call("probe_read_user", slot, g.const(place.size), g.b.offset(address, place.value))
     return g.b.load(slot, place.size, signed=place.signed)
@@ -183,7 +184,8 @@ class Func(Builtin):
         from cygnet.lang.trace.builtins.task import pid_tgid
 
         match = g.instance.match
-        if match.kind in ("usdt", "kprobe") and (match.kind == "usdt" or match.parsed.offset or match.parsed.address >= 0):
+        inside = match.kind == "kprobe" and (match.parsed.offset or match.parsed.address >= 0)
+        if match.kind == "usdt" or inside:
             # not the start of a function, which is all that the helper knows
             address = register(g, registers.special_offset(machine(g.instance.target), "pc"))
         elif match.space == T.KERNEL:

@@ -75,16 +75,21 @@ class AccessLowerer(EventLowerer):
         """``args.NAME`` of a tracepoint's record, a raw tracepoint's arguments or registers."""
         arg = self.instance.argument(node.name)
         assert arg is not None
+        return self.argument_value(arg, node.type)
+
+    def argument_value(self, arg: Arg, type: Type) -> Value | Mem | Gen:
         context = self.instance.match.context
         if context == "raw":
-            return self._raw_argument(arg, node.type)
+            return self._raw_argument(arg, type)
+        if context == "regs":
+            return self._register_argument(arg, type)
         if context != "record":
             raise AssertionError(f"arguments in a {context} context")
         if arg.data_loc:
             return self._located(arg)
-        if node.type.kind in T.SCALARS:
-            return self.remember(("arg", arg.name), lambda: self._record_field(arg, node.type))
-        return Mem(self.field_address(arg), "kernel", node.type)
+        if type.kind in T.SCALARS:
+            return self.remember(("arg", arg.name), lambda: self._record_field(arg, type))
+        return Mem(self.field_address(arg), "kernel", type)
 
     def _record_field(self, arg: Arg, type: Type) -> Value:
         value = self.b.load(self.ctx(), arg.size, arg.offset, signed=type.signed, reloc=arg.reloc())
@@ -112,6 +117,19 @@ class AccessLowerer(EventLowerer):
         if type.kind in T.SCALARS:
             return self._narrowed(value, type)
         return Mem(value, "kernel", type)
+
+    def _register_argument(self, arg: Arg, type: Type) -> Value | Mem:
+        """A parameter that comes in one register, or a struct in two."""
+
+        def word(offset: int) -> Value:
+            return self.remember(("reg", offset), lambda: self.b.load(self.ctx(), 8, offset))
+
+        if type.kind in T.SCALARS:
+            return self._narrowed(word(arg.offset), type)
+        slot = self.new_slot(T.storage(type), "args")
+        for at, offset in zip(range(0, T.storage(type), 8), (arg.offset, arg.index)):
+            self.b.store(slot, word(offset), 8, at)
+        return Mem(slot, "bpf", type)
 
     def _function_argument(self, index: int, type: Type) -> Value | Mem:
         """Word `index` of a function's arguments, or all words of a struct.

@@ -270,3 +270,5 @@ def _settle(request: Request) -> None:
             raise UsageError("a FILE or -e 'PROGRAM' is wanted")
         request.file = rest.pop(0)
     options.params = rest
+    if request.action == "run" and options.named.get("help") is True:
+        request.action = "parameters"

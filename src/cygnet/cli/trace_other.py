@@ -1,4 +1,4 @@
-"""What `cygnet trace` does besides running a program: list, help, version, info, format."""
+"""What `cygnet trace` does besides running a program: list, help, version, info, format, parameters."""
 
 from __future__ import annotations
 
@@ -50,4 +50,24 @@ def _format(request: Request) -> int:
     return 0
 
 
-ACTIONS = {"list": _list, "help": _help, "version": _version, "info": _info, "format": _format}
+def _parameters(request: Request) -> int:
+    """``-- --help``: the program's named parameters, with their defaults."""
+    from cygnet.cli.program import text
+    from cygnet.kernel.target import LiveTarget
+    from cygnet.lang.trace.compile import compile_program
+    from cygnet.lang.trace.instances import Params
+    from cygnet.source import Source
+
+    options = request.options
+    params = Params(options.params, {})
+    compile_program(Source(*text(request)), LiveTarget(), params=params, pid=options.pid, unsafe=options.unsafe)
+    if not params.used:
+        print("The program has no named parameters.")
+    for name, (default, about) in params.used.items():
+        shown = default.decode("utf-8", "replace") if isinstance(default, bytes) else str(default).lower()
+        print(f"  --{name + ('' if isinstance(default, bool) else '=' + (shown or 'TEXT')):<24} {about}".rstrip())
+    return 0
+
+
+ACTIONS = {"list": _list, "help": _help, "version": _version, "info": _info, "format": _format,
+           "parameters": _parameters}  # fmt: skip

@@ -196,6 +196,17 @@ def test_list(capfd: pytest.CaptureFixture[str]) -> None:
     assert {"name": "pid", "letter": "p", "default": 0, "text": "only this process"} in rows[11]["options"]
 
 
+def test_a_script_lists_its_parameters(capfd: pytest.CaptureFixture[str]) -> None:
+    """`cygnet trace FILE -- --help`: names, defaults and texts, those of the script's calls."""
+    program = (
+        'begin { print(getopt("n", 5)); print(getopt("n", 5, "so many")); '
+        'print(getopt("on")); print(getopt("t", "", "text")); }'
+    )
+    assert cli.main(["trace", "-e", program, "--", "--help"]) == 0
+    lines = [line.split(maxsplit=1) for line in capfd.readouterr().out.splitlines()]
+    assert lines == [["--n=5", "so many"], ["--on"], ["--t=TEXT", "text"]]
+
+
 def test_show(capfd: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["tools", "show", "opensnoop"]) == 0
     assert capfd.readouterr().out == tools.read("opensnoop")

@@ -126,7 +126,7 @@ class GetOpt(Builtin):
         known = c.params.used.get(name)
         if known is not None and known[0] != default:
             c.error(f"getopt: the default of '{name}' differs from an earlier one", node.span)
-        c.params.used[name] = (default, text or "")
+        c.params.used[name] = (default, text or (known[1] if known else ""))
         node.const = self._value(c, node, name, default)
         if isinstance(node.const, bytes):
             return T.string(max(c.config["max_strlen"], len(node.const) + 1))

@@ -11,7 +11,7 @@ import struct
 from collections.abc import Callable
 from typing import Any
 
-from cygnet.vm.host import FRAME_BYTES, FUNCTIONS
+from cygnet.vm.host import FRAME_BYTES, FUNCTIONS, MAY_GOTO_ROUNDS
 from cygnet.vm.jit import state
 from cygnet.vm.jit.checks import Checker, Site
 from cygnet.vm.jit.emitters import EMITTERS, NOTHING, WIDE
@@ -34,6 +34,7 @@ from cygnet.vm.jit.encoding import (
     push,
     rr,
 )
+from cygnet.vm.jit.peephole import improve
 from cygnet.vm.jit.x86_64 import CALLEE_SAVED, CONDITIONS, REGISTERS, Unfit
 
 TYPE_CHECKING = False
@@ -41,7 +42,7 @@ if TYPE_CHECKING:
     from cygnet.vm.program import Program
 
 AT = state.OFFSETS
-_TAIL_CALL = 12
+_TAIL_CALL, _MAY_GOTO = 12, 0xE5
 _INSN = struct.Struct("<Hhi")
 _put32 = struct.Struct("<i").pack_into
 STUB = 15  # mov r10d, number (6) · call [r9 + routine] (4) · jmp back (5)
@@ -111,6 +112,7 @@ class Compiler:
         self.checker = Checker(self.items)
         self.indirect = False  # whether calls go through the table of functions
         self.function = (0, 0)
+        self.skipped = -1  # a jump that is not reached
         self.epilogue = b""
         # blocks, in order: code, branch kind, target (a slot, or a key of `places`), code after the branch
         self.bodies: list[bytes] = []
@@ -125,6 +127,7 @@ class Compiler:
         self._wide_loads()
         ends = [match.start() for match in _ENDS.finditer(self.codes)]
         self._find_leaders(ends)
+        improve(self.items, self.codes, self.leaders)
         self._emit(ends)
         return self._lay_out()
 
@@ -190,7 +193,12 @@ class Compiler:
         saved = [REGISTERS[reg] for reg in CALLEE_SAVED if reg in mentioned]
         self.epilogue = b"".join(map(pop, reversed(saved))) + b"\xc3"
         self.entry_of[start] = len(self.bodies)
-        self._add(b"".join(map(push, saved)))
+        begin = b"".join(map(push, saved))
+        if start == 0:
+            begin += b"".join([rr(b"\x31", reg, reg, wide=False) for reg in saved])
+            if _MAY_GOTO in self.codes:
+                begin += mem(b"\xc7", 0, R9, AT["rounds"], wide=True) + imm32(MAY_GOTO_ROUNDS)
+        self._add(begin)
         self.checker.forget()
 
     def _end_function(self, begin: int) -> None:
@@ -212,6 +220,8 @@ class Compiler:
         self.tails.append(tail)
 
     def _block(self, begin: int, end: int, ends: bool) -> None:
+        if begin == self.skipped:
+            return
         number = self.block_of[begin] = len(self.bodies)
         stop = end - 1 if ends else end
         if self.checked:
@@ -219,16 +229,29 @@ class Compiler:
         else:
             body = b"".join([EMITTERS[key](off, imm) for key, off, imm in self.items[begin:stop]])
         if not ends:
-            return self._add(body)
+            self._add(body)
+            return
         key, off, imm = self.items[stop]
         code = key & 0xFF
         if code in _SPECIAL:
             more, branch, target, tail = _SPECIAL[code](self, stop, number, len(body))
         else:
-            target = stop + 1 + off
+            target, branch, tail = stop + 1 + off, _CONDITION_CODES[code & 0xF0], b""
+            over = self._jumps_over(stop, off)
+            if over is not None:
+                target, branch, self.skipped = over, branch ^ 1, stop + 1
             more = self._charge(stop, target, number, len(body)) + EMITTERS[key](off, imm)
-            branch, tail = _CONDITION_CODES[code & 0xF0], b""
-        return self._add(body + more, branch, target, tail)
+        self._add(body + more, branch, target, tail)
+
+    def _jumps_over(self, pc: int, off: int) -> int | None:
+        """Where the jump goes that alone lies between the condition at `pc` and its target: the condition turned
+        round goes there itself, and the jump is never reached."""
+        if off != 1 or pc + 1 in self.leaders or pc + 2 >= self.function[1]:
+            return None
+        key, off, imm = self.items[pc + 1]
+        if key not in (5, 6):
+            return None
+        return pc + 2 + (off if key == 5 else imm)
 
     def _charge(self, pc: int, target: int, number: int, length: int) -> bytes:
         """Take the length of a loop from the budget, where it jumps back."""

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
-from cygnet.isa.opcodes import variants
-from cygnet.vm.jit.encoding import lea, rr
-from cygnet.vm.jit.x86_64 import COLUMN, REGISTERS, Unfit
+from cygnet.isa.opcodes import by_name, variants
+from cygnet.vm.jit.encoding import lea, lea2, rotate_into, rr
+from cygnet.vm.jit.x86_64 import COLUMN, REGISTERS, Unfit, has_bmi2
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from cygnet.isa.opcodes import Opcode
     from cygnet.vm.jit.x86_64 import Emit
 
-# Pseudo instructions, by what their imm is: the code itself; nothing; a 64-bit number for dst; the sum
-# of src and imm for dst; a 32-bit left rotation of dst.
-CODE, NOTHING, WIDE, SUM, ROTATE = 1 << 16, 2 << 16, 3 << 16, 4 << 16, 5 << 16
+    Maker = Callable[[int, int, int], Emit]
+
+# Pseudo instructions. What their imm is: the code itself; nothing; a 64-bit number for dst; what is added to
+# src for dst (SUM2 adds the register in the lowest bits instead); how far left dst is turned; how far right
+# src is turned for dst.
+CODE, NOTHING, WIDE, SUM, SUM32, SUM2, SUM2_32, ROTATE, ROTATE64, ROTATED, ROTATED64 = (n << 16 for n in range(1, 12))
 
 
 class Emitters(dict[int, "Emit"]):
@@ -23,7 +28,7 @@ class Emitters(dict[int, "Emit"]):
         dst, src = key >> 8 & 15, key >> 12 & 15
         if dst > 10 or src > 10:
             raise Unfit
-        emit = self[key] = _PSEUDO[key >> 16](dst, src) if key >> 16 else _emitter(key & 0xFF, dst, src)
+        emit = self[key] = _PSEUDO[key & ~0xFFFF](dst, src, key & 15) if key >> 16 else _emitter(key & 0xFF, dst, src)
         return emit
 
 
@@ -65,30 +70,72 @@ def _by_imm(made: dict[int | None, Emit]) -> Emit:
     return emit
 
 
-def _code(dst: int, src: int) -> Emit:
+# ── pseudo instructions ──────────────────────────────────────────────────────────────────────────────────
+
+
+def _code(dst: int, src: int, third: int) -> Emit:
     return lambda off, imm: imm  # type: ignore[return-value]
 
 
-def _nothing(dst: int, src: int) -> Emit:
+def _nothing(dst: int, src: int, third: int) -> Emit:
     return lambda off, imm: b""
 
 
-def _wide(dst: int, src: int) -> Emit:
-    from cygnet.isa.opcodes import by_name
-
+def _wide(dst: int, src: int, third: int) -> Emit:
     if dst == 10:
         raise Unfit
     return COLUMN["lddw"](by_name("lddw"), dst, src)
 
 
-def _sum(dst: int, src: int) -> Emit:
+def _sum(dst: int, src: int, third: int) -> Emit:
     return lambda off, imm: lea(REGISTERS[dst], REGISTERS[src], imm)
 
 
-def _rotate(dst: int, src: int) -> Emit:
-    head = rr(b"\xc1", 0, REGISTERS[dst], wide=False)
-    return lambda off, imm: head + bytes((imm,))
+def _sum32(dst: int, src: int, third: int) -> Emit:
+    return lambda off, imm: lea(REGISTERS[dst], REGISTERS[src], imm, wide=False)
 
 
-_PSEUDO = {CODE >> 16: _code, NOTHING >> 16: _nothing, WIDE >> 16: _wide, SUM >> 16: _sum, ROTATE >> 16: _rotate}
+def _sum2(dst: int, src: int, third: int) -> Emit:
+    code = lea2(REGISTERS[dst], REGISTERS[src], REGISTERS[third])
+    return lambda off, imm: code
+
+
+def _sum2_32(dst: int, src: int, third: int) -> Emit:
+    code = lea2(REGISTERS[dst], REGISTERS[src], REGISTERS[third], wide=False)
+    return lambda off, imm: code
+
+
+def _rotate(wide: bool) -> Maker:
+    def make(dst: int, src: int, third: int) -> Emit:
+        head = rr(b"\xc1", 0, REGISTERS[dst], wide=wide)
+        return lambda off, imm: head + bytes((imm,))
+
+    return make
+
+
+def _rotated(wide: bool) -> Maker:
+    def make(dst: int, src: int, third: int) -> Emit:
+        to, value = REGISTERS[dst], REGISTERS[src]
+        head = rotate_into(to, value, wide) if has_bmi2() else None
+        if head is not None:
+            return lambda off, imm: head + bytes((imm,))
+        copy = rr(b"\x89", value, to, wide=wide) + rr(b"\xc1", 1, to, wide=wide)
+        return lambda off, imm: copy + bytes((imm,))
+
+    return make
+
+
+_PSEUDO: dict[int, Maker] = {
+    CODE: _code,
+    NOTHING: _nothing,
+    WIDE: _wide,
+    SUM: _sum,
+    SUM32: _sum32,
+    SUM2: _sum2,
+    SUM2_32: _sum2_32,
+    ROTATE: _rotate(False),
+    ROTATE64: _rotate(True),
+    ROTATED: _rotated(False),
+    ROTATED64: _rotated(True),
+}
 EMITTERS = Emitters()

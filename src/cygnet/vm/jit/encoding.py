@@ -88,6 +88,23 @@ def lea(dst: int, base: int, disp: int, *, wide: bool = True) -> bytes:
     return mem(b"\x8d", dst, base, disp, wide=wide)
 
 
+def lea2(dst: int, base: int, index: int, *, wide: bool = True) -> bytes:
+    """dst = base + index; the index may not be rsp, and rbp or r13 as base costs a displacement."""
+    if base & 7 == RBP and index & 7 != RBP and index != RSP:
+        base, index = index, base
+    short = b"\0" if base & 7 == RBP else b""
+    mod = 0x44 if short else 0x04
+    return (
+        _rex(dst, base, wide, False, index) + bytes((0x8D, mod | (dst & 7) << 3, (index & 7) << 3 | base & 7)) + short
+    )
+
+
+def rotate_into(dst: int, value: int, wide: bool) -> bytes:
+    """rorx: dst = value turned right; the count follows (BMI2)."""
+    second = (0x80 if dst < 8 else 0) | 0x40 | (0x20 if value < 8 else 0) | 3
+    return bytes((0xC4, second, wide << 7 | 0x7B, 0xF0, 0xC0 | (dst & 7) << 3 | value & 7))
+
+
 def vex_shift(pp: int, dst: int, value: int, count: int, wide: bool) -> bytes:
     """shlx (pp 1), sarx (2), shrx (3): dst = value shifted by count (BMI2)."""
     second = (0x80 if dst < 8 else 0) | 0x40 | (0x20 if value < 8 else 0) | 2

@@ -5,7 +5,7 @@ In a routine that is reached by `call [r9 + …]` r10 carries a number: of a hel
 
 from __future__ import annotations
 
-from cygnet.vm.host import FRAME_BYTES, MAY_GOTO_ROUNDS
+from cygnet.vm.host import FRAME_BYTES
 from cygnet.vm.jit import state
 from cygnet.vm.jit.encoding import (
     I8,
@@ -30,6 +30,7 @@ from cygnet.vm.jit.encoding import (
     load_imm64,
     mem,
     mov,
+    nops,
     pack32,
     pop,
     push,
@@ -58,7 +59,7 @@ class Code:
         self.labels[name] = len(self.bytes)
 
     def align(self) -> None:
-        self.bytes += b"\xcc" * (-len(self.bytes) % 16)
+        self.bytes += nops(-len(self.bytes) % 16)
 
     def jump(self, name: str, condition: int | None = None) -> None:
         self.bytes += b"\xe9" if condition is None else bytes((0x0F, 0x80 | condition))
@@ -113,11 +114,9 @@ def _leave(code: Code, here: bytes) -> None:
 
 
 def _start(code: Code) -> None:
-    """Registers of a program that begins; r1 and r2 are there."""
-    code.add(get(RBP, "stack_top"), get(R12, "budget_start"))
-    code.add(mem(b"\xc7", 0, R9, AT["rounds"], wide=True), pack32(MAY_GOTO_ROUNDS))
-    code.add(mem(b"\xc7", 0, R9, AT["tail_calls"], wide=True), pack32(0))
-    code.add(_clear(RAX, RDX, RCX, R8, RBX, R13, R14, R15))
+    """Registers of a program that begins; r1 and r2 are there, and it clears r6 to r9 itself."""
+    code.add(get(R12, "budget_start"), mem(b"\xc7", 0, R9, AT["tail_calls"], wide=True), pack32(0))
+    code.add(_clear(RAX, RDX, RCX, R8))
 
 
 def _enter(code: Code, here: bytes) -> None:
@@ -126,6 +125,7 @@ def _enter(code: Code, here: bytes) -> None:
     _begin(code, here)
     code.add(mov(R10, RAX))
     _flush_if_changed(code, "enter")
+    code.add(get(RBP, "stack_top"))
     _start(code)
     code.add(rr(b"\xff", 2, R10, wide=False))
     code.add(put("result", RAX), rr(b"\x31", RAX, RAX, wide=False))
@@ -160,29 +160,26 @@ def _features(code: Code, here: bytes) -> None:
     code.add(pop(RBX), b"\xc3")
 
 
-# what batch keeps on the stack, from rsp up
-_REST, _RESULTS, _STRIDE, _LENGTH, _CONTEXT, _FUNCTION = range(0, 48, 8)
-
-
 def _batch(code: Code, here: bytes) -> None:
     """batch(contexts, length, stride, count, results), with the function in rax; gives 0, or a fault's number.
 
     Each context is r1 of one run, `length` r2 of all, and the 64-bit results go to the array. `rest` in the
-    state is how many runs have not ended.
+    state is how many runs have not ended. Between runs, registers that every function keeps hold what is needed.
     """
+    context, rest, results, function = RBX, R13, R14, R15
     code.label("batch")
     _begin(code, here)
-    code.add(push(RAX), push(RDI), push(RSI), push(RDX), push(R8), push(RCX))
+    code.add(push(RSI), push(RDX))  # length at rsp + 8, stride at rsp
+    code.add(mov(function, RAX), mov(context, RDI), mov(rest, RCX), mov(results, R8))
+    code.add(get(RBP, "stack_top"))
     _flush_if_changed(code, "batch")
+    code.align()
     code.label("batch next")
-    code.add(mem(b"\x8b", RDI, RSP, _CONTEXT, wide=True), mem(b"\x8b", RSI, RSP, _LENGTH, wide=True))
+    code.add(mov(RDI, context), mem(b"\x8b", RSI, RSP, 8, wide=True), put("rest", rest))
     _start(code)
-    code.add(mem(b"\xff", 2, RSP, _FUNCTION))
-    code.add(mem(b"\x8b", R11, RSP, _RESULTS, wide=True), mem(b"\x89", RAX, R11, 0, wide=True))
-    code.add(alu_imm(0, R11, 8), mem(b"\x89", R11, RSP, _RESULTS, wide=True))
-    code.add(mem(b"\x8b", R11, RSP, _STRIDE, wide=True), mem(b"\x01", R11, RSP, _CONTEXT, wide=True))
-    code.add(mem(b"\x8b", R11, RSP, _REST, wide=True), alu_imm(5, R11, 1))
-    code.add(mem(b"\x89", R11, RSP, _REST, wide=True), put("rest", R11))
+    code.add(rr(b"\xff", 2, function, wide=False))
+    code.add(mem(b"\x89", RAX, results, 0, wide=True), alu_imm(0, results, 8))
+    code.add(mem(b"\x03", context, RSP, 0, wide=True), alu_imm(5, rest, 1))
     code.jump("batch next", NE)
     code.add(rr(b"\x31", RAX, RAX, wide=False))
     code.jump("leave")

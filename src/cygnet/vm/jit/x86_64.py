@@ -186,6 +186,10 @@ def use_bmi2(yes: bool) -> None:
     _use_bmi2 = yes
 
 
+def has_bmi2() -> bool:
+    return _use_bmi2
+
+
 @_maker(*_forms("reg", "lsh", "rsh", "arsh"))
 def _shift_reg(row: Opcode, dst: int, src: int) -> Emit:
     reg, count, wide = REGISTERS[dst], REGISTERS[src], row.bits == 64

@@ -142,18 +142,20 @@ class Translator:
 
     # ── what translated code asks for ────────────────────────────────────────────────────────────────────
 
-    def check(self, address: int, size: int, write: bool, r10: int) -> tuple[int, int, int]:
-        """The address, and the bounds of what may be touched around it. MemoryFault when it may not."""
+    def check(self, address: int, size: int, write: bool, r10: int) -> tuple[int, int, int, int]:
+        """The address, the bounds of what may be touched around it, and where 8 bytes no longer fit. MemoryFault
+        when it may not be touched."""
         host, address = self.host, address & MASK64
         region = host.regions.find(address, size, write)
         if region is None:
             raise MemoryFault(describe_access(host.regions, address, size, write))
         if region is not host.stack.region:
-            return address, *region.bounds(address)
+            start, end = region.bounds(address)
+            return address, start, end, end - 7
         bottom = r10 - FRAME_BYTES
         if address < bottom:
             raise MemoryFault(f"access of {size} bytes {bottom - address} bytes below the stack frame")
-        return address, bottom, region.end
+        return address, bottom, region.end, region.end - 7
 
     def spent(self) -> bool:
         """may_goto: whether its rounds are used up."""

@@ -1,10 +1,10 @@
 """The Python source of a program.
 
-Each function of the program is a Python function over local variables r0 to r10. A block and what it alone leads to
-are nested code; what is jumped to from elsewhere is a branch of one loop, chosen by `b`, and a block that jumps
-to itself is a loop of its own. `rl`, `rh` (for writing `wl`, `wh`) are the bounds of the memory that was
-allowed last, so that most accesses need no call. Which line belongs to which instruction is kept, so a fault's place
-and registers come from its traceback.
+Each function of the program is a Python function over local variables r0 to r10. A block and what it alone
+leads to are nested code; what is jumped to from elsewhere is a branch of one loop, chosen by `b`, and a block
+that jumps to itself is a loop of its own. `rl`, `rh` (for writing `wl`, `wh`) are the bounds of the memory that
+was allowed last, so that most accesses need no call; 8 bytes fit at any address below `re` (`we`). Which line belongs
+to which instruction is kept, so a fault's place and registers come from its traceback.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from cygnet.vm.translate.flow import Block, Function
 
 _TAIL_CALL = 12
-_UNUSED = "rl = rh = wl = wh = 0"
+_UNUSED = "rl = rh = re = wl = wh = we = 0"
 # of these the low half of the result depends on the low halves of the operands alone
 _LOW_HALF = frozenset(("add", "sub", "mul"))
 
@@ -49,6 +49,61 @@ def source_of(program: Program, constant: Callable[[Step], int], helpers: Callab
     return text
 
 
+class Known:
+    """What is known of the registers at a point: which are below 2**32, which are r10 plus a number, and what memory
+    was checked already through each (from, to, for writing)."""
+
+    __slots__ = ("frame", "small", "windows")
+
+    def __init__(self, small: set[int], frame: dict[int, int], windows: dict[int, list[tuple[int, int, bool]]]) -> None:
+        self.small = small
+        self.frame = frame
+        self.windows = windows
+
+    @classmethod
+    def nothing(cls) -> Known:
+        return cls(set(), {10: 0}, {})
+
+    def copy(self) -> Known:
+        return Known(set(self.small), dict(self.frame), {reg: list(seen) for reg, seen in self.windows.items()})
+
+    def set(self, reg: int, small: bool = False) -> None:
+        """`reg` has a new value."""
+        (self.small.add if small else self.small.discard)(reg)
+        self.frame.pop(reg, None)
+        self.windows.pop(reg, None)
+
+    def move(self, dst: int, src: int, more: int) -> None:
+        """`dst` is now src + more."""
+        place, seen = self.frame.get(src), self.windows.get(src, ())
+        seen = [(low - more, high - more, write) for low, high, write in seen]
+        self.set(dst, src in self.small and more == 0)
+        if place is not None:
+            self.frame[dst] = place + more
+        self.windows[dst] = seen
+
+    def checked(self, base: int, off: int, size: int, write: bool) -> bool:
+        """Whether an access is known to be right; it is from now on."""
+        place = self.frame.get(base)
+        if place is not None and place + off >= -FRAME_BYTES and place + off + size <= 0:
+            return True
+        seen = self.windows.setdefault(base, [])
+        if any(low <= off and off + size <= high and (wrote or not write) for low, high, wrote in seen):
+            return True
+        seen.append((off, off + size, write))
+        return False
+
+    def aligned(self, base: int, off: int, size: int) -> bool:
+        """Whether an address is known to be a multiple of `size`."""
+        place = self.frame.get(base)
+        return place is not None and (place + off) % size == 0
+
+    def after_call(self) -> None:
+        self.windows.clear()
+        for reg in range(6):
+            self.set(reg)
+
+
 class _Writer:
     """One function."""
 
@@ -68,7 +123,7 @@ class _Writer:
         self.numbers = {head: number for number, head in enumerate(function.heads)}
         self.head = 0
         self.own_loop = False
-        self.small: set[int] = set()  # registers known to be below 2**32
+        self.known = Known.nothing()
 
     def write(self) -> None:
         add, function = self.text.add, self.function
@@ -96,7 +151,7 @@ class _Writer:
     def _head(self, head: int, depth: int) -> None:
         self.head = head
         self.own_loop = self._reaches(head)
-        self.small = set()
+        self.known = Known.nothing()
         if self.own_loop:
             self.text.add(depth, "while True:")
             depth += 1
@@ -135,9 +190,9 @@ class _Writer:
         last, form = block.last, block.last.row.form
         if form == "jump":
             self.text.add(depth, f"if {self._condition(last)}:")
-            small = set(self.small)
+            known = self.known.copy()
             self._go(block.goes_to[0], last.pc, depth + 1)
-            self.small = small
+            self.known = known
             self.text.pc = last.pc
             self._go(block.goes_to[1], last.pc, depth)
         elif form != "exit":
@@ -152,27 +207,25 @@ class _Writer:
         insn, row = step.insn, step.row
         stem, dst = row.name.split(str(row.bits))[0], f"r{insn.dst}"
         if stem in ("add", "sub") and row.fixed[1] is not None:
-            value = f"({dst} {'+' if stem == 'add' else '-'} {insn.imm}) & {MASKS[row.bits]:#x}".replace(
-                "+ -", "- "
-            ).replace("- -", "+ ")
+            plus = (stem == "add") == (insn.imm >= 0)
+            value = f"({dst} {'+' if plus else '-'} {abs(insn.imm)}) & {MASKS[row.bits]:#x}"
         elif row.bits == 32 and stem in _LOW_HALF:
             value = row.semantics.format(d=dst, s=self._second(step))
         else:
             value = self._narrowed(step, expression(row, dst, self._second(step)))
         self.text.add(depth, f"{dst} = {value}")
-        below = row.bits == 32 or (stem == "mov" and row.fixed[1] is not None and insn.imm >= 0)
-        if stem == "mov" and row.fixed[1] is None and insn.src in self.small:
-            below = True
-        self._set_small(insn.dst, below)
+        if row.bits == 64 and stem == "mov" and row.fixed[1] is None:
+            self.known.move(insn.dst, insn.src, 0)
+        elif row.bits == 64 and stem in ("add", "sub") and row.fixed[1] is not None:
+            self.known.move(insn.dst, insn.dst, insn.imm if stem == "add" else -insn.imm)
+        else:
+            self.known.set(insn.dst, row.bits == 32 or (stem == "mov" and insn.imm >= 0))
 
     def _narrowed(self, step: Step, text: str) -> str:
         """Without the cuts of operands that are narrow enough."""
-        for reg in {step.insn.dst, step.insn.src} & self.small:
+        for reg in {step.insn.dst, step.insn.src} & self.known.small:
             text = text.replace(f"(r{reg} & 0xffffffff)", f"r{reg}")
         return text
-
-    def _set_small(self, reg: int, below: bool) -> None:
-        (self.small.add if below else self.small.discard)(reg)
 
     def _condition(self, step: Step) -> str:
         if step.row.name == "may_goto":
@@ -182,7 +235,7 @@ class _Writer:
     def _const(self, step: Step, depth: int) -> None:
         value = self.constant(step)
         self.text.add(depth, f"r{step.insn.dst} = {value:#x}")
-        self._set_small(step.insn.dst, value < 1 << 32)
+        self.known.set(step.insn.dst, value < 1 << 32)
 
     def _address(self, base: int, step: Step, write: bool, depth: int) -> str:
         """Check an access; gives the expression of its address."""
@@ -191,21 +244,37 @@ class _Writer:
         if off:
             self.text.add(depth, f"a = r{base} {'+' if off > 0 else '-'} {abs(off)}")
             address = "a"
-        low, high = ("wl", "wh") if write else ("rl", "rh")
-        outside = f"if not {low} <= {address} <= {high} - {size}"
-        self.text.add(depth, f"{outside}: a, {low}, {high} = check({address}, {size}, {write}, r10)")
-        if "atomic" in step.row.group and size > 1:
+        atomic = "atomic" in step.row.group and size > 1
+        if atomic and not self.known.aligned(base, off, size):
             self.text.add(depth, f"if {address} & {size - 1}: aligned({address}, {size})")
+        if not self.known.checked(base, off, size, write):
+            low, high, all8 = ("wl", "wh", "we") if write else ("rl", "rh", "re")
+            outside = f"if not {low} <= {address} < {high if size == 1 else all8}"
+            self.text.add(depth, f"{outside}: a, {low}, {high}, {all8} = check({address}, {size}, {write}, r10)")
         return address
+
+    def _read(self, address: str, base: int, step: Step) -> str:
+        bits = step.row.bits
+        if self.known.aligned(base, step.insn.off, bits // 8):
+            return _ALIGNED[bits].format(a=address)
+        return _READS[bits].format(a=address)
+
+    def _write(self, address: str, base: int, step: Step, value: str) -> list[str]:
+        bits = step.row.bits
+        aligned = f"{_ALIGNED[bits].format(a=address)} = {value}"
+        if bits == 8 or self.known.aligned(base, step.insn.off, bits // 8):
+            return [aligned]
+        return [f"if {address} & {bits // 8 - 1}: store{bits // 8}(B, {address}, {value})", f"else: {aligned}"]
 
     def _load(self, step: Step, depth: int) -> None:
         address = self._address(step.insn.src, step, False, depth)
-        if step.row.semantics == "{m}":
-            self.text.add(depth, f"r{step.insn.dst} = {_READS[step.row.bits].format(a=address)}")
+        memory = self._read(address, step.insn.src, step)
+        plain = step.row.semantics == "{m}"
+        if plain:
+            self.text.add(depth, f"r{step.insn.dst} = {memory}")
         else:
-            self.text.add(depth, f"m = {_READS[step.row.bits].format(a=address)}")
-            self.text.add(depth, f"r{step.insn.dst} = {expression(step.row, memory='m')}")
-        self._set_small(step.insn.dst, step.row.bits < 64 and step.row.semantics == "{m}")
+            self.text.add(depth, f"m = {memory}", f"r{step.insn.dst} = {expression(step.row, memory='m')}")
+        self.known.set(step.insn.dst, plain and step.row.bits < 64)
 
     def _store(self, step: Step, depth: int) -> None:
         address = self._address(step.insn.dst, step, True, depth)
@@ -213,25 +282,25 @@ class _Writer:
         value = self._second(step)
         if step.row.fixed[1] is not None:
             value = str(int(value) & MASKS[bits])
-        elif bits < 32 or (bits == 32 and step.insn.src not in self.small):
+        elif bits < 32 or (bits == 32 and step.insn.src not in self.known.small):
             value = f"{value} & {MASKS[bits]:#x}"
-        self.text.add(depth, _WRITES[bits].format(a=address, v=value))
+        self.text.add(depth, *self._write(address, step.insn.dst, step, value))
 
     def _atomic(self, step: Step, depth: int) -> None:
         address, row, insn = self._address(step.insn.dst, step, True, depth), step.row, step.insn
         value = expression(row, "", f"r{insn.src}", "m", "r0")
-        self.text.add(depth, f"m = {_READS[row.bits].format(a=address)}")
-        self.text.add(depth, f"v = ({value}) & {MASKS[row.bits]:#x}", _WRITES[row.bits].format(a=address, v="v"))
+        self.text.add(depth, f"m = {self._read(address, insn.dst, step)}", f"v = ({value}) & {MASKS[row.bits]:#x}")
+        self.text.add(depth, *self._write(address, insn.dst, step, "v"))
         if row.form != "atomic":
             reg = insn.src if row.form == "fetch" else 0
             self.text.add(depth, f"r{reg} = m")
-            self._set_small(reg, row.bits == 32)
+            self.known.set(reg, row.bits == 32)
 
     def _packet(self, step: Step, depth: int) -> None:
         where = f"{step.insn.imm}" if step.row.fixed[1] is not None else f"r{step.insn.src} + {step.insn.imm}"
         self.text.add(depth, f"r0 = packet({where}, {step.row.bits // 8})", "if r0 < 0:")
         self._leave(depth + 1, "0")
-        self._set_small(0, True)
+        self.known.set(0, True)
 
     def _exit(self, step: Step, depth: int) -> None:
         self._leave(depth, "r0")
@@ -263,13 +332,16 @@ class _Writer:
 
     def _callx(self, step: Step, depth: int) -> None:
         self.text.add(
-            depth, "run.left = n", "run.frame = r10", f"r0 = callx(r{step.insn.dst}, r1, r2, r3, r4, r5, r10)"
+            depth,
+            "run.left = n",
+            "run.frame = r10",
+            f"r0 = callx(r{step.insn.dst}, r1, r2, r3, r4, r5, r10, r6, r7, r8, r9)",
         )
         self._after_call(depth)
 
     def _after_call(self, depth: int) -> None:
         self.text.add(depth, "n = run.left", _UNUSED)
-        self.small -= {0}
+        self.known.after_call()
 
     def _nothing(self, step: Step, depth: int) -> None:
         return
@@ -290,10 +362,8 @@ _STATEMENTS: dict[str, Callable[[_Writer, Step, int], None]] = {
     **dict.fromkeys(("jump", "goto", "none"), _Writer._nothing),
 }
 # A view of aligned words is twice as fast as taking one apart from bytes.
+_ALIGNED = {8: "B[{a}]", 16: "H[{a} >> 1]", 32: "W[{a} >> 2]", 64: "D[{a} >> 3]"}
 _READS = {
-    8: "B[{a}]",
-    16: "H[{a} >> 1] if not {a} & 1 else load2(B, {a})[0]",
-    32: "W[{a} >> 2] if not {a} & 3 else load4(B, {a})[0]",
-    64: "D[{a} >> 3] if not {a} & 7 else load8(B, {a})[0]",
+    bits: f"{view} if not {{a}} & {bits // 8 - 1} else load{bits // 8}(B, {{a}})[0]" if bits > 8 else view
+    for bits, view in _ALIGNED.items()
 }
-_WRITES = {8: "B[{a}] = {v}", 16: "store2(B, {a}, {v})", 32: "store4(B, {a}, {v})", 64: "store8(B, {a}, {v})"}

@@ -1,0 +1,153 @@
+"""Neighbours that one machine instruction does: sums into a third register, rotations, narrowing by two shifts.
+
+Candidates are found in the string of a program's opcodes by regular expressions, at the speed of C; each is
+looked at closely, and its instructions are replaced by pseudo instructions. None may be jumped into.
+"""
+
+from __future__ import annotations
+
+import re
+
+from cygnet.vm.jit.emitters import NOTHING, ROTATE, ROTATE64, ROTATED, ROTATED64, SUM, SUM2, SUM2_32, SUM32
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Container
+    from typing import Any
+
+    Items = list[tuple[int, int, Any]]
+
+_GONE = (NOTHING, 0, 0)
+_LOOK_AHEAD = 24
+
+# opcodes: bf bc mov · 07 04 add, 17 14 sub with a number · 0f 0c add · 67 64 lsh · 77 74 rsh · c7 arsh · 4f 4c or
+_SHAPES = re.compile(
+    rb"(?=(?P<narrow>\x67[\x77\xc7])"
+    rb"|(?P<sum>\xbf[\x07\x17\x0f]|\xbc[\x04\x14\x0c])"
+    rb"|(?P<rotated>\xbc\x74\xbc\x64\x4c|\xbc\x64\xbc\x74\x4c|\xbf\x77\xbf\x67\x4f|\xbf\x67\xbf\x77\x4f)"
+    rb"|(?P<rotate>\xbc\x64\x74\x4c|\xbc\x74\x64\x4c|\xbf\x67\x77\x4f|\xbf\x77\x67\x4f))",
+    re.DOTALL,
+)
+
+
+def improve(items: Items, codes: bytes, leaders: Container[int]) -> None:
+    """Replace what can be replaced, in place."""
+    done = -1
+    for match in _SHAPES.finditer(codes):
+        at, name = match.start(), match.lastgroup or ""
+        size = len(match[name])
+        if at <= done or any(pc in leaders for pc in range(at + 1, at + size)):
+            continue
+        if any(items[pc][0] >> 16 for pc in range(at, at + size)):
+            continue
+        if _REPLACE[name](items, at):
+            done = at + size - 1
+
+
+def _registers(key: int) -> tuple[int, int]:
+    return key >> 8 & 15, key >> 12
+
+
+def _narrow(items: Items, at: int) -> bool:
+    """Up and down by 32: the low half, with zeros or with its sign."""
+    (first, off, up), (second, more_off, down) = items[at : at + 2]
+    if up != 32 or down != 32 or off or more_off or first >> 8 != second >> 8 or first >> 12:
+        return False
+    dst = first >> 8 & 15
+    mov, width = (0xBC, 0) if second & 0xFF == 0x77 else (0xBF, 32)
+    items[at : at + 2] = [(mov | dst << 8 | dst << 12, width, 0), _GONE]
+    return True
+
+
+def _sum(items: Items, at: int) -> bool:
+    """A copy and an addition to it."""
+    (first, off, zero), (second, more_off, imm) = items[at : at + 2]
+    dst, src = _registers(first)
+    other, addend = _registers(second)
+    if off or zero or more_off or other != dst or dst == 10:
+        return False
+    wide = first & 0xFF == 0xBF
+    if second & 8:
+        if imm or addend == dst:
+            return False
+        items[at : at + 2] = [((SUM2 if wide else SUM2_32) | dst << 8 | src << 12 | addend, 0, 0), _GONE]
+        return True
+    if second & 0x10:
+        imm = -imm
+    if addend or not -0x80000000 <= imm < 0x80000000:
+        return False
+    items[at : at + 2] = [((SUM if wide else SUM32) | dst << 8 | src << 12, 0, imm), _GONE]
+    return True
+
+
+def _rotated(items: Items, at: int) -> bool:
+    """t = s; t shifted one way; d = s; d shifted the other; d |= t."""
+    copy, shift, copy2, shift2, join = items[at : at + 5]
+    (t, s), (d, s2) = _registers(copy[0]), _registers(copy2[0])
+    if s != s2 or len({t, s, d}) < 3 or 10 in (t, s, d) or copy[1:] != (0, 0) or copy2[1:] != (0, 0):
+        return False
+    bits = 32 if copy[0] & 0xFF == 0xBC else 64
+    if not _turns(shift, shift2, t, d, bits) or join[1:] != (0, 0) or _registers(join[0]) != (d, t):
+        return False
+    left = shift if shift[0] & 0xF0 == 0x60 else shift2
+    kept = [copy, shift] if not _dies(items, at + 5, t) else [_GONE, _GONE]
+    key = ROTATED if bits == 32 else ROTATED64
+    items[at : at + 5] = [*kept, _GONE, _GONE, (key | d << 8 | s << 12, 0, bits - left[2])]
+    return True
+
+
+def _rotate(items: Items, at: int) -> bool:
+    """t = d; t shifted one way; d shifted the other; then either |= the other."""
+    copy, shift, shift2, join = items[at : at + 4]
+    t, d = _registers(copy[0])
+    bits = 32 if copy[0] & 0xFF == 0xBC else 64
+    if t == d or 10 in (t, d) or copy[1:] != (0, 0) or join[1:] != (0, 0) or not _turns(shift, shift2, t, d, bits):
+        return False
+    if _registers(join[0]) != (d, t):
+        return False
+    left = shift if shift[0] & 0xF0 == 0x60 else shift2
+    kept = [copy, shift] if not _dies(items, at + 4, t) else [_GONE, _GONE]
+    items[at : at + 4] = [*kept, _GONE, ((ROTATE if bits == 32 else ROTATE64) | d << 8, 0, left[2])]
+    return True
+
+
+def _turns(first: tuple[int, int, Any], second: tuple[int, int, Any], t: int, d: int, bits: int) -> bool:
+    """Whether the two shifts, of t and of d, put a register's halves together again, turned."""
+    right = first[0] & 0xFF00 == t << 8 and second[0] & 0xFF00 == d << 8 and not (first[1] or second[1])
+    return bool(right and first[2] > 0 and second[2] > 0 and first[2] + second[2] == bits)
+
+
+def _dies(items: Items, at: int, reg: int) -> bool:
+    """Whether `reg` is written before it is read, as far as this block shows."""
+    for key, _, _ in items[at : at + _LOOK_AHEAD]:
+        code, dst, src = key & 0xFF, key >> 8 & 15, key >> 12 & 15
+        if key >> 16:
+            if key in (NOTHING,):
+                continue
+            return False
+        kind = code & 7
+        if kind in (4, 7):
+            moves = code & 0xF0 == 0xB0
+            if (code & 8 and src == reg) or (not moves and dst == reg):
+                return False
+            if dst == reg:
+                return True
+        elif kind == 1:
+            if src == reg:
+                return False
+            if dst == reg:
+                return True
+        elif kind in (2, 3) and code & 0xE0 == 0x60:
+            if dst == reg or (kind == 3 and src == reg):
+                return False
+        else:
+            return False
+    return False
+
+
+_REPLACE: dict[str, Callable[[Items, int], bool]] = {
+    "narrow": _narrow,
+    "sum": _sum,
+    "rotated": _rotated,
+    "rotate": _rotate,
+}

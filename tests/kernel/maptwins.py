@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 from cygnet.btf.builder import Builder
+from cygnet.btf.reader import Btf
 from cygnet.errors import KeyExists, KeyMissing, MapFull, SystemCallError
 from cygnet.facts.maptypes import MapType, map_type
 from cygnet.kernel import sys
@@ -16,6 +17,7 @@ from cygnet.kernel.cpus import possible
 from cygnet.kernel.maps import KernelMap
 from cygnet.maps.base import UserMap
 from cygnet.maps.create import create
+from cygnet.maps.fields import special_fields
 from cygnet.maps.host import MapHost
 from cygnet.uapi import bpf, layouts
 
@@ -40,17 +42,20 @@ def new_host() -> MapHost:
 
 
 def kernel_map(
-    row: MapType, key: int, value: int, entries: int, flags: int, inner: KernelMap | None = None, map_extra: int = 0
-) -> KernelMap:
+    row: MapType, key: int, value: int, entries: int, flags: int, inner: KernelMap | None = None, map_extra: int = 0,
+    types: tuple[bytes, int, int] | None = None,
+) -> KernelMap:  # fmt: skip
     """BPF_MAP_CREATE, with the BTF that storage maps insist on."""
     options: dict[str, int] = {"inner_map_fd": inner.fd if inner else 0, "map_extra": map_extra}
     btf_fd = -1
-    if "btf" in row.flags:
-        types = Builder()
-        number = types.integer(4, True, "int")
-        content = types.array(types.integer(1, False, "unsigned char"), value)
-        btf_fd = _load_btf(types.to_bytes())
-        options |= {"btf_fd": btf_fd, "btf_key_type_id": number, "btf_value_type_id": content}
+    if types is None and "btf" in row.flags:
+        plain = Builder()
+        number = plain.integer(4, True, "int")
+        content = plain.array(plain.integer(1, False, "unsigned char"), value)
+        types = plain.to_bytes(), number, content
+    if types:
+        btf_fd = _load_btf(types[0])
+        options |= {"btf_fd": btf_fd, "btf_key_type_id": types[1], "btf_value_type_id": types[2]}
     try:
         return KernelMap.create(row.id, key, value, entries, flags, "twin", **options)
     finally:
@@ -69,16 +74,19 @@ class Twins:
 
     def __init__(
         self, host: MapHost, name: str, key: int, value: int, entries: int, flags: int | None = None,
-        map_extra: int = 0, inner: Twins | None = None,
+        map_extra: int = 0, inner: Twins | None = None, types: tuple[bytes, int, int] | None = None,
     ) -> None:  # fmt: skip
+        """`types` is BTF and the ids of the key's and the value's type, whose special fields both find."""
         row = map_type(name)
         if flags is None:
             flags = NO_PREALLOC if "no_prealloc" in row.flags else 0
         self.row = row
-        self.kernel = kernel_map(row, key, value, entries, flags, inner.kernel if inner else None, map_extra)
+        fields = special_fields(Btf(types[0]).type(types[2])) if types else ()
+        self.kernel = kernel_map(row, key, value, entries, flags, inner.kernel if inner else None, map_extra, types)
         self.user: UserMap = create(
-            host, row.id, key, value, entries, flags, "twin", map_extra=map_extra, inner=inner.user if inner else None
-        )
+            host, row.id, key, value, entries, flags, "twin",
+            map_extra=map_extra, inner=inner.user if inner else None, fields=fields,
+        )  # fmt: skip
         self.log: list[str] = []
 
     def same(self, method: str, *arguments: Any) -> Outcome:

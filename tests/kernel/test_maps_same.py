@@ -12,9 +12,12 @@ from collections.abc import Iterator
 import pytest
 from tests.kernel.maptwins import Twins, kernel_map, kernel_peek, new_host, outcome, u32
 
+from cygnet.btf.builder import Builder
+from cygnet.btf.reader import Btf
 from cygnet.facts.maptypes import map_types
 from cygnet.kernel.cpus import possible
 from cygnet.maps.create import create
+from cygnet.maps.fields import special_fields
 from cygnet.maps.host import MapHost
 from cygnet.maps.kinds.events import PerfEvent
 from cygnet.uapi import bpf
@@ -121,6 +124,55 @@ def step(twins: Twins, chance: random.Random, keys: list[bytes], values: list[by
         twins.same("next_key", None) if twins.user.count == 0 else twins.same_contents()
     else:
         twins.same("next_key", None if what == 10 or not key else key)
+
+
+def locked_types(fields: str) -> tuple[bytes, int, int]:
+    """A value of 32 bytes with a lock, a timer, or both."""
+    types = Builder()
+    key = types.integer(4, False, "u32")
+    lock = types.struct("bpf_spin_lock", 4, [("val", key, 0)])
+    members = [("n", key, 0)]
+    if "lock" in fields:
+        members.append(("lock", lock, 32))
+    if "timer" in fields:
+        words = types.array(types.integer(8, False, "u64"), 2)
+        members.append(("timer", types.struct("bpf_timer", 16, [("__opaque", words, 0)]), 64))
+    members.append(("m", types.array(key, 2), 192))
+    value = types.struct("value", 32, members)
+    return types.to_bytes(), key, value
+
+
+HOLDERS = [(name, fields) for name in ("array", "hash") for fields in ("lock", "timer", "lock timer")]
+
+
+@pytest.mark.parametrize("name", ["array", "hash", "lru_hash", "percpu_array", "percpu_hash", "lru_percpu_hash"])
+@pytest.mark.parametrize("fields", ["lock", "timer", "lock timer"])
+@pytest.mark.parametrize("flags", [0, bpf.BPF_F_RDONLY_PROG])
+def test_which_maps_hold_locks_and_timers(name, fields, flags, host) -> None:
+    row = next(r for r in ROWS if r.name == name)
+    data, key_type, value_type = locked_types(fields)
+    found = special_fields(Btf(data).type(value_type))
+    theirs = outcome(lambda: kernel_map(row, 4, 32, 4, flags, types=(data, key_type, value_type)).close())
+    assert outcome(lambda: create(host, row.id, 4, 32, 4, flags, fields=found).close()) == theirs
+
+
+@pytest.mark.parametrize(("name", "fields"), [*HOLDERS, ("lru_hash", "timer")])
+def test_values_with_locks_and_timers(name, fields, host) -> None:
+    chance = random.Random(name)
+    with Twins(host, name, 4, 32, 64 if name == "lru_hash" else 3, types=locked_types(fields)) as twins:
+        for _ in range(150):
+            k, v = u32(chance.randrange(4)), chance.randbytes(32)
+            what = chance.randrange(6)
+            if what < 3:
+                twins.same("update", k, v, chance.choice((0, 0, 1, 2, 4, 4, 5, 6, 7, 8)))
+            elif what == 3:
+                twins.same("delete", k)
+            elif what == 4:
+                twins.same("lookup_and_delete", k)
+            else:
+                twins.same("lookup", k)
+            twins.same_contents()
+        twins.same("freeze")
 
 
 def test_an_array_of_locks_takes_no_lock_flag(host) -> None:

@@ -11,12 +11,13 @@ is a refusal), and of the program's face what programs may call.
 
 from __future__ import annotations
 
-from errno import EBUSY, EINVAL, ENOENT, ENOMEM, EOPNOTSUPP, EPERM
+from errno import EACCES, EBUSY, EINVAL, ENOENT, ENOMEM, EOPNOTSUPP, EPERM
 
+from cygnet.facts.maptypes import map_type
 from cygnet.maps import header
 from cygnet.maps.failures import ENOTSUPP, creation_failure, map_failure
-from cygnet.maps.fields import spans_between
-from cygnet.maps.memory import SPACE, copy, fill, read, store32, store64
+from cygnet.maps.fields import may_hold, spans_between
+from cygnet.maps.memory import SPACE, copy, fill, store32, store64
 from cygnet.uapi import bpf
 
 TYPE_CHECKING = False
@@ -101,9 +102,15 @@ class UserMap:
             return -EINVAL
         if self.map_extra and self.type != bpf.BPF_MAP_TYPE_BLOOM_FILTER:
             return -EINVAL
+        return self._check_fields() if self.fields else 0
+
+    def _check_fields(self) -> int:
         if any(f.offset + f.size > self.value_size for f in self.fields):
             return -EINVAL
-        return 0
+        if self.flags & _BOTH_PROG:
+            return -EACCES
+        name = map_type(self.type).name
+        return 0 if all(may_hold(name, field) for field in self.fields) else -EOPNOTSUPP
 
     def take_template(self, inner: UserMap | None) -> None:
         """A map of maps takes the map that says what inner ones look like; others have none."""
@@ -474,6 +481,7 @@ class UserMap:
             SPACE[address + start : address + end] = value[start:end]
 
     def _put_from(self, address: int, source: int) -> None:
+        """The same, of a value at an address."""
         for start, end in self._spans:
             copy(address + start, source + start, end - start)
 
@@ -491,14 +499,13 @@ class UserMap:
 
     def _gather(self, address: int, stride: int) -> bytes:
         """The values of all CPUs, each padded to 8 bytes."""
-        size, padding = self.value_size, bytes(round8(self.value_size) - self.value_size)
-        return b"".join(read(address + cpu * stride, size) + padding for cpu in range(self.cpus))
+        padding = bytes(round8(self.value_size) - self.value_size)
+        return b"".join(self._get(address + cpu * stride) + padding for cpu in range(self.cpus))
 
     def _scatter(self, address: int, stride: int, values: bytes) -> None:
         size, step = self.value_size, round8(self.value_size)
         for cpu in range(self.cpus):
-            at = address + cpu * stride
-            SPACE[at : at + size] = values[cpu * step : cpu * step + size]
+            self._put(address + cpu * stride, values[cpu * step : cpu * step + size])
 
 
 def check_update_flags(flags: int, locked: bool) -> int:

@@ -36,6 +36,29 @@ _KINDS = {
 _KPTR_TAGS = frozenset(("kptr", "kptr_untrusted", "percpu_kptr", "uptr"))
 _DEEPEST = 8
 
+# Which types of map may hold what (map_check_btf, kernel/bpf/syscall.c).
+_LOCKABLE = frozenset(
+    ("hash", "array", "cgroup_storage", "sk_storage", "inode_storage", "task_storage", "cgrp_storage")
+)
+_TIMED = frozenset(("hash", "lru_hash", "array"))
+_POINTING = _TIMED | frozenset(("percpu_hash", "lru_percpu_hash", "percpu_array", "sk_storage", "inode_storage",
+                                "task_storage", "cgrp_storage"))  # fmt: skip
+_HOLDERS = {
+    "spin_lock": _LOCKABLE,
+    "res_spin_lock": _LOCKABLE,
+    "timer": _TIMED,
+    "wq": _TIMED,
+    "list_head": _TIMED,
+    "rb_root": _TIMED,
+    "kptr": _POINTING,
+    "refcount": _POINTING,
+}
+
+
+def may_hold(map_name: str, field: SpecialField) -> bool:
+    """A map of this type may have such a field in its values."""
+    return map_name in _HOLDERS.get(field.kind, ())
+
 
 def special_fields(value: BtfType | None) -> tuple[SpecialField, ...]:
     """The special fields of a map's value type, in the order of their offsets."""

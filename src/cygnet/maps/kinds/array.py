@@ -9,7 +9,7 @@ from errno import E2BIG, EEXIST, EINVAL, ENOENT, EPERM
 from cygnet.maps import header
 from cygnet.maps.base import ACCESS, EXIST, LOCK, MAX_PERCPU_VALUE, NOEXIST, NUMA, UserMap, check_update_flags, round8
 from cygnet.maps.failures import ENOTSUPP
-from cygnet.maps.memory import PAGE, Mapping, copy, load32, view
+from cygnet.maps.memory import PAGE, Mapping, load32, view
 from cygnet.uapi import bpf
 
 TYPE_CHECKING = False
@@ -152,11 +152,8 @@ class Array(UserMap):
         error = self._check_update(index, flags)
         if not error:
             at = self.data + index * self._stride + cpu * self._cpu_stride
-            if self.fields:
-                self._put_from(at, value)
-                self._release(at)
-            else:
-                copy(at, value, self.value_size)
+            self._put_from(at, value)
+            self._release(at)
         return error
 
     def delete_ptr(self, key: int, cpu: int = 0) -> int:

@@ -320,10 +320,7 @@ class Hash(UserMap):
             return -EINVAL
         address, error = self._place(read(key, self.key_size), flags, cpu)
         if not error:
-            if self.fields:
-                self._put_from(address, value)
-            else:
-                copy(address, value, self.value_size)
+            self._put_from(address, value)
         return error
 
     def delete_ptr(self, key: int, cpu: int = 0) -> int:
@@ -405,7 +402,7 @@ class PercpuHash(Hash):
     def update_ptr(self, key: int, value: int, flags: int, cpu: int) -> int:
         address, error = self._place(read(key, self.key_size), flags, cpu)
         if not error:
-            copy(address + cpu * self._cpu_stride, value, self.value_size)
+            self._put_from(address + cpu * self._cpu_stride, value)
         return error
 
     def _value_of(self, entry: int, cpu: int) -> int:

@@ -11,7 +11,7 @@ from bisect import bisect_left, insort
 from errno import EEXIST, EINVAL, ENOENT, ENOSPC
 
 from cygnet.maps.base import ACCESS, EXIST, MAX_VALUE, NOEXIST, NUMA, UserMap
-from cygnet.maps.memory import Arena, copy, read
+from cygnet.maps.memory import Arena, read
 from cygnet.uapi import bpf
 
 TYPE_CHECKING = False
@@ -157,7 +157,7 @@ class LpmTrie(UserMap):
     def update_ptr(self, key: int, value: int, flags: int, cpu: int) -> int:
         address, error = self._place(read(key, self.key_size), flags)
         if not error:
-            copy(address, value, self.value_size)
+            self._put_from(address, value)
         return error
 
     def delete_ptr(self, key: int, cpu: int = 0) -> int:

@@ -12,7 +12,7 @@ from errno import E2BIG, EBADF, EEXIST, EINVAL, ENOENT, ENOTSOCK
 
 from cygnet.maps import header
 from cygnet.maps.base import ACCESS, EXIST, LOCK, MAX_PERCPU_VALUE, NOEXIST, NUMA, UserMap, check_update_flags, round8
-from cygnet.maps.memory import Arena, copy
+from cygnet.maps.memory import Arena
 from cygnet.uapi import bpf
 
 TYPE_CHECKING = False
@@ -110,7 +110,7 @@ class _Storage(UserMap):
         if not address and flags:
             address = self._place(owner, 0)
             if value:
-                self._put_from(address, value) if self.fields else copy(address, value, self.value_size)
+                self._put_from(address, value)
         return address
 
     def delete_of(self, owner: int) -> int:

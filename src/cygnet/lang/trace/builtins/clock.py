@@ -55,11 +55,20 @@ class Strftime(Builtin):
         c.number(args[1], "strftime()'s time")
         clock = "boot"
         for inner in ast.walk(args[1]):
-            if isinstance(inner, ast.Call) and inner.name == "nsecs" and inner.args:
-                clock = _mode(inner.args)
+            clock = self._clock(c, inner) or clock
         if clock == "monotonic":
             c.error("strftime() can not use a monotonic timestamp", node.span, ["use nsecs or nsecs(tai)"])
         return T.Type("timestamp", 8, extra=(text or "", "tai" if clock == "sw_tai" else clock))
+
+    @staticmethod
+    def _clock(c: Checker, node: ast.Node) -> str:
+        """The clock that a part of the time comes from; empty when it does not say."""
+        if isinstance(node, ast.Call) and node.name == "nsecs" and node.args:
+            return _mode(node.args)
+        if isinstance(node, ast.Var):
+            info = c.scope.find(node.name)
+            return info.clock if info is not None else ""
+        return c.map_info(node).clock if isinstance(node, ast.MapRef) else ""
 
     def lower(self, g: Lowerer, node: ast.Expr, args: Args) -> Operand:
         return g.scalar(args[1])

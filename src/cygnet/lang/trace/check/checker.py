@@ -353,11 +353,14 @@ class Checker(ExprChecker):
 
     def stmt_ExprStmt(self, node: ast.ExprStmt) -> None:
         type = self.expr(node.expr, statement=True)
-        if type.kind not in ("none", "unknown", "never") and self._is_pure(node.expr):
+        if type.kind not in ("none", "unknown", "never") and self._is_wasted(node.expr):
             self.warn("Return value discarded", node.expr.span, ["write `_ = …` to say that it is meant"])
 
     @staticmethod
-    def _is_pure(node: ast.Expr) -> bool:
+    def _is_wasted(node: ast.Expr) -> bool:
+        """Has the statement no effect but its value?"""
+        if isinstance(node, ast.Call):
+            return node.name not in ("delete", "find", "skboutput", "write_user")
         return isinstance(node, (ast.Binary, ast.IntLit, ast.StrLit, ast.Var, ast.MapIndex, ast.Ident, ast.Field))
 
     def stmt_Discard(self, node: ast.Discard) -> None:
@@ -375,6 +378,8 @@ class Checker(ExprChecker):
                 info = self.declare(target)
             self._touch(info, target)
             self._give(info, type, node.value)
+            if isinstance(node.value, ast.Call) and node.value.name == "nsecs":
+                info.clock = clock_of(node.value)
             target.type = info.type
         elif isinstance(target, (ast.MapRef, ast.MapIndex)):
             self._assign_map(target, node.value)
@@ -423,6 +428,8 @@ class Checker(ExprChecker):
                 return  # a later assignment may still say that it is a map of integers
             type = T.as_int(type)
         self.grow_value(info, type, value.span, value)
+        if isinstance(value, ast.Call) and value.name == "nsecs":
+            info.clock = clock_of(value)
         target.type = info.value
 
     def _aggregate_copied(self, info: MapInfo, type: Type, value: ast.Expr) -> None:
@@ -553,3 +560,7 @@ class Checker(ExprChecker):
         if not self.loops:
             self.error("continue outside of a loop", node.span)
 
+
+def clock_of(call: ast.Call) -> str:
+    """The clock that ``nsecs(mode)`` reads; strftime() wants to know it."""
+    return str(getattr(call.args[0], "name", "")) if call.args else "boot"

@@ -16,10 +16,10 @@ if TYPE_CHECKING:
 class VarInfo:
     """A scratch variable of one scope. `fixed`: its type was declared. `depth`: how many callbacks (loop
     bodies that the kernel calls) enclose it; `captured`: a deeper one uses it, so it lives in memory;
-    `addressed`: so does one whose address is taken."""
+    `addressed`: so does one whose address is taken. `clock`: of the time that it holds, where one was asked for."""
 
-    __slots__ = ("addressed", "captured", "depth", "fixed", "let", "name", "read", "soft", "soft_most", "span", "type",
-                 "written")  # fmt: skip
+    __slots__ = ("addressed", "captured", "clock", "depth", "fixed", "let", "name", "read", "soft", "soft_most", "span",
+                 "type", "written")  # fmt: skip
 
     def __init__(self, name: str, span: Span, depth: int) -> None:
         self.name = name
@@ -31,6 +31,7 @@ class VarInfo:
         self.soft = True  # all values so far are literals; the greatest is `soft_most`
         self.soft_most = 0
         self.captured = False
+        self.clock = ""
         self.addressed = False
         self.read = False
         self.written = False
@@ -40,8 +41,8 @@ class MapInfo:
     """A map of the program. `keyed` is None until a use shows it; `key` and `value` grow with their uses."""
 
     __slots__ = (
-        "agg", "agg_span", "decl", "key", "key_span", "keyed", "name", "read_span", "soft", "soft_most", "span", "value",
-        "value_span", "written",
+        "agg", "agg_span", "clock", "decl", "key", "key_span", "keyed", "name", "read_span", "soft", "soft_most", "span",
+        "value", "value_span", "written",
     )  # fmt: skip
 
     def __init__(self, name: str, span: Span) -> None:
@@ -59,6 +60,7 @@ class MapInfo:
         self.decl: ast.MapDecl | None = None
         self.written = False
         self.read_span: Span | None = None
+        self.clock = ""
 
 
 class Scope:

@@ -214,6 +214,8 @@ class OperatorChecker(CheckBase):
                               node.op_span)  # fmt: skip
             return T.BOOL
         if kinds <= {"ptr", "int", "bool", "enum"} or kinds <= {"ksym", "int", "ptr"}:
+            if left.kind == right.kind == "ptr":
+                self._warn_spaces(node, left, right)
             return T.BOOL
         equality = node.op in ("==", "!=")
         if left.kind == right.kind and equality:
@@ -237,12 +239,24 @@ class OperatorChecker(CheckBase):
         if right.kind == "ptr" and op == "+" and self._integral(left):
             return right
         if left.kind == right.kind == "ptr" and op == "-":
+            self._warn_spaces(node, left, right)
             return T.INT64
         if op in ("&", "|", "^", ">>", "<<", "%", "/", "*"):
             if left.kind in ("ptr", *T.NUMERIC) and right.kind in ("ptr", *T.NUMERIC):
                 return T.UINT64
         self.error(f"The {op} operator can not be used on '{T.name(left)}' and '{T.name(right)}'", node.op_span)
         return T.UNKNOWN
+
+    def _warn_spaces(self, node: ast.Binary, left: Type, right: Type) -> None:
+        """Two pointers that meet should be of one kind and point into one memory."""
+        spaces = {left.space or T.NOSPACE, right.space or T.NOSPACE} - {T.NOSPACE, T.CTX}
+        if not self.final:
+            return
+        if spaces == {T.KERNEL, T.USER}:
+            self.warn("the pointers belong to different address spaces: kernel and user", node.op_span,
+                      ["kptr() and uptr() say where a pointer points"])  # fmt: skip
+        elif left.elem is not None and right.elem is not None and T.name(left) != T.name(right):
+            self.warn(f"comparison of pointers of different types: '{T.name(left)}' and '{T.name(right)}'", node.op_span)
 
     @staticmethod
     def _integral(type: Type) -> bool:

@@ -49,6 +49,7 @@ STUB = 15  # mov r10d, number (6) · call [r9 + routine] (4) · jmp back (5)
 STUB_RETURN = 10
 # what ends a block, beside the condition codes 0 to 15: a jump, a call, nothing, and nothing that goes on
 ALWAYS, CALL, FALL, STOP = -1, -2, -3, -4
+_BLOCK = 1 << 50  # a target above is the number of a block
 _SHORT = 96  # jumps over less are made with 8 bits; the rest of the range is for what alignment adds
 _ALIGN = 16
 
@@ -98,7 +99,14 @@ class Compiler:
     machine code (0: none). Raises Unfit for a malformed program; the careful decoder then says why.
     """
 
-    def __init__(self, program: Program, checked: bool, constant: Callable[[int], int], functions: int = 0) -> None:
+    def __init__(
+        self,
+        program: Program,
+        checked: bool,
+        constant: Callable[[int], int],
+        functions: int = 0,
+        wide_slots: list[int] | None = None,
+    ) -> None:
         self.program = program
         self.checked = checked
         self.constant = constant
@@ -109,9 +117,11 @@ class Compiler:
         self.starts = {0}
         self.leaders: set[int] = set()
         self.loops: set[int] = set()  # targets of jumps back
-        self.checker = Checker(self.items)
+        self.checker = Checker(self.items, self.codes, [] if wide_slots is None else wide_slots)
         self.indirect = False  # whether calls go through the table of functions
         self.function = (0, 0)
+        self.copied = 0  # how many copies of blocks there are so far
+        self.first_copy = 0  # that has no block yet
         self.skipped = -1  # a jump that is not reached
         self.epilogue = b""
         # blocks, in order: code, branch kind, target (a slot, or a key of `places`), code after the branch
@@ -121,6 +131,7 @@ class Compiler:
         self.tails: list[bytes] = []
         self.block_of: dict[int, int] = {}  # slot → block
         self.entry_of: dict[int, int] = {}  # function's slot → its first block
+        self.copy_blocks: list[int] = []  # of the checker's copies
         self.calls: list[tuple[int, int, int]] = []  # block, offset in it, slot
 
     def compile(self) -> Compiled:
@@ -204,6 +215,13 @@ class Compiler:
     def _end_function(self, begin: int) -> None:
         if self.branches[-1] not in (ALWAYS, STOP):
             raise Unfit
+        for copy in self.checker.copies[self.first_copy :]:
+            for site in copy.sites:
+                site.block = len(self.bodies)
+            self.checker.sites += copy.sites
+            self.copy_blocks.append(len(self.bodies))
+            self._add(copy.body, ALWAYS, _BLOCK + copy.of + 1)
+        self.first_copy = len(self.checker.copies)
         empty = self._empty_exit()
         if empty in self.targets:
             self.block_of[empty] = len(self.bodies)
@@ -231,6 +249,10 @@ class Compiler:
         if not ends:
             self._add(body)
             return
+        if self.copied < len(self.checker.copies):  # copies go on with what ends the block
+            self.copied = len(self.checker.copies)
+            self._add(body)
+            number, body = number + 1, b""
         key, off, imm = self.items[stop]
         code = key & 0xFF
         if code in _SPECIAL:
@@ -354,7 +376,7 @@ class Compiler:
         code = lea(R10, REGISTERS[source], imm, wide=False) if key & 0xFF >= 0x40 else load_imm64(R10, imm & 0xFFFFFFFF)
         code += lea(R11, R10, size) + mem(b"\x3b", R11, R9, AT["packet_bytes"], wide=True)
         load = mem(b"\x8b", R11, R9, AT["packet"], wide=True) + _PACKET_CODE[size]
-        self.checker.lose(0)
+        self.checker.known.lose(0)
         return code, _CONDITION_CODES[0x20], self._empty_exit(), load
 
     # ── layout ───────────────────────────────────────────────────────────────────────────────────────────
@@ -379,13 +401,16 @@ class Compiler:
         self._stubs(code, at)
         entries = {slot: at[block] for slot, block in self.entry_of.items()}
         calls = {at[block] + offset: pc for block, offset, pc in self.calls}
-        return Compiled(bytes(code), entries, stubs, self.checker.sites, calls)
+        sites = [site for site in self.checker.sites if site.slow < 0]
+        return Compiled(bytes(code), entries, stubs, sites, calls)
 
     def _target_block(self, target: int, branch: int) -> int:
         if branch < CALL:
             return 0
         if branch == CALL:
             return self.entry_of[-(target + (1 << 40))]
+        if target >= _BLOCK:
+            return target - _BLOCK
         return self.block_of[target]
 
     def _join(self, at: list[int], lengths: list[int], targets: list[int]) -> bytearray:
@@ -408,13 +433,22 @@ class Compiler:
         return code
 
     def _stubs(self, code: bytearray, at: list[int]) -> None:
-        """One for each site, and the distance of the jump to it."""
+        """One for each site, and the distance of the jump to it; those of wide checks, which never fault, last."""
+        wide = []
         for site in self.checker.sites:
-            place = at[site.block] + site.at
-            stub = len(code)
+            if site.slow >= 0:
+                wide.append(site)
+                continue
+            place, stub = at[site.block] + site.at, len(code)
             _put32(code, place - 4, stub - place)
-            call = b"\x41\xba" + imm32(site.number) + _ROUTINES[site.routine]
-            code += call + b"\xe9" + imm32(place - stub - STUB)
+            code += b"\x41\xba" + imm32(site.number) + _ROUTINES[site.routine] + b"\xe9" + imm32(place - stub - STUB)
+        for site in wide:
+            place, stub = at[site.block] + site.at, len(code)
+            _put32(code, place - 4, stub - place)
+            code += b"\x41\xba" + imm32(site.number) + _ROUTINES[site.routine]
+            slow = at[self.copy_blocks[site.slow]]
+            code += b"\x0f\x82" + imm32(slow - len(code) - 6)
+            code += b"\xe9" + imm32(place - len(code) - 5)
 
 
 _End = tuple[bytes, int, int, bytes]
@@ -429,7 +463,7 @@ _SPECIAL: dict[int, Callable[[Compiler, int, int, int], _End]] = {
 }
 _NEAR = {**dict.fromkeys(range(16), 6), ALWAYS: 5, CALL: 5, FALL: 0, STOP: 0}
 _SHORT_JUMP, _LONG_JUMP, _CONDITIONAL = struct.Struct("<Bb"), struct.Struct("<Bi"), struct.Struct("<BBi")
-_ROUTINES = {name: mem(b"\xff", 2, R9, AT[name]) for name in ("check", "fault")}
+_ROUTINES = {name: mem(b"\xff", 2, R9, AT[name]) for name in ("check", "check_wide", "fault")}
 _PACKET_SIZES = {0x00: 4, 0x08: 2, 0x10: 1}
 # movzx eax, byte [r11 + r10] · movzx eax, word; rol ax, 8 · mov eax, dword; bswap eax
 _PACKET_CODE = {

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import platform
 import sys
+from functools import partial
 
 from cygnet.errors import BudgetExceeded, HelperFault, MemoryFault, NotSupported, RuntimeFault
 from cygnet.maps.memory import SPACE, Mapping, store64
@@ -69,6 +70,7 @@ class Jit:
         self.host = host
         self.unsafe = unsafe
         self.units: list[Unit] = []
+        self.wide_slots = [state.wide_slot_offset(index) for index in reversed(range(state.WIDE_SLOTS))]
         self.error: BaseException | None = None
         self._by_program: dict[tuple[int, bool], Unit] = {}
         self._state = Mapping(state.STATE_BYTES)
@@ -85,7 +87,7 @@ class Jit:
 
     def _fill_state(self) -> None:
         host, stack = self.host, self.host.stack
-        for name in ("check", "fault", "py_call", "py_tail"):
+        for name in ("check", "check_wide", "fault", "py_call", "py_tail"):
             self._set(name, self.labels[name])
         for name, function in zip(("dispatch", "tail"), self._back):
             self._set(name, ctypes.cast(function, ctypes.c_void_p).value or 0)
@@ -115,8 +117,10 @@ class Jit:
     def _load(self, program: Program, checked: bool) -> Unit:
         table = Mapping(8 * len(program)) if _CALLX in program.code[::8] else None
         try:
-            compiler = Compiler(program, checked, lambda pc: self._constant(program, pc), table.address if table else 0)
-            compiled = compiler.compile()
+            address = table.address if table else 0
+            constant = partial(self._constant, program)
+            compiled = Compiler(program, checked, constant, address, self.wide_slots).compile()
+            self._set("wide_used", 16 * (state.WIDE_SLOTS - len(self.wide_slots)))
         except (Unfit, KeyError):
             program.starts  # noqa: B018  the careful decoder says what is wrong
             raise RuntimeFault("the program cannot be compiled", 0) from None

@@ -93,7 +93,19 @@ def build(state_address: int) -> Code:
     """All routines, position-independent; r9 is to be `state_address` + BIAS."""
     code = Code()
     here = load_imm64(R9, state_address + state.BIAS)
-    for routine in (_leave, _flush, _enter, _batch, _call_back, _check, _faults, _py_call, _py_tail, _features):
+    for routine in (
+        _leave,
+        _flush,
+        _enter,
+        _batch,
+        _call_back,
+        _check,
+        _check_wide,
+        _faults,
+        _py_call,
+        _py_tail,
+        _features,
+    ):
         code.align()
         routine(code, here)
     return code
@@ -147,7 +159,15 @@ def _flush(code: Code, here: bytes) -> None:
     for index in range(state.SLOTS):
         for offset in state.LIMIT_OF.values():
             code.add(mem(b"\x89", R11, R9, state.slot_offset(index) + offset, wide=True))
-    code.add(b"\xc3")
+    code.add(push(RCX), get(RCX, "wide_used"))
+    code.label("flush wide")
+    code.add(alu_imm(5, RCX, 16))
+    code.jump("flushed", B)
+    # mov [r9 + rcx + …], r11
+    code.add(b"\x4d\x89\x9c\x09", pack32(state.wide_slot_offset(0) + 8))
+    code.jump("flush wide")
+    code.label("flushed")
+    code.add(pop(RCX), b"\xc3")
 
 
 def _features(code: Code, here: bytes) -> None:
@@ -212,24 +232,7 @@ def _check(code: Code, here: bytes) -> None:
     for writing. A fault when no region allows it.
     """
     code.label("check")
-    code.add(*map(push, _KEPT))
-    code.add(rr(b"\x0f\xbf", RAX, R10), b"\x4d\x03\x1c\x01")  # movsx rax, r10w; add r11, [r9 + rax]
-    code.add(rr(b"\x89", R10, RDX, wide=False), rr(b"\xc1", 5, RDX, wide=False), I8[16])
-    code.add(alu_imm(4, RDX, 0x7FFF, wide=False))
-    _search(code)
-    code.add(mem(b"\x8b", RAX, RSI, 0, wide=True), mem(b"\x8b", RCX, RSI, 8, wide=True))
-    code.add(rr(b"\x39", RAX, R11))
-    code.jump("check failed", B)
-    code.add(rr(b"\x39", RCX, R11))
-    code.jump("check failed", AE)
-    code.add(rr(b"\x85", R10, R10, wide=False))
-    code.jump("readable", NS)
-    code.add(mem(b"\x83", 7, RSI, 16, wide=True), I8[0])
-    code.jump("check failed", E)
-    code.label("readable")
-    _narrow(code)
-    code.add(b"\x49\x8d\x3c\x13", rr(b"\x39", RCX, RDI))  # lea rdi, [r11 + rdx]
-    code.jump("check failed", A)
+    _look_up(code, "check failed")
     _fill(code)
     code.add(*map(pop, reversed(_KEPT)), b"\xc3")
     code.label("check failed")
@@ -237,35 +240,69 @@ def _check(code: Code, here: bytes) -> None:
     code.jump("fault")
 
 
-def _search(code: Code) -> None:
+def _check_wide(code: Code, here: bytes) -> None:
+    """The same for several accesses at once; the carry flag tells that no region allows them all."""
+    code.label("check_wide")
+    _look_up(code, "check_wide failed")
+    code.add(rr(b"\x0f\xbf", RSI, R10), rr(b"\x01", R9, RSI), mem(b"\x89", RAX, RSI, 0, wide=True))
+    # rcx - rax is as long as the access at least
+    code.add(rr(b"\x29", RAX, RCX), rr(b"\x29", RDX, RCX), alu_imm(0, RCX, 1), mem(b"\x89", RCX, RSI, 8, wide=True))
+    code.add(*map(pop, reversed(_KEPT)), b"\xf8\xc3")
+    code.label("check_wide failed")
+    code.add(*map(pop, reversed(_KEPT)), b"\xf9\xc3")
+
+
+def _look_up(code: Code, failed: str) -> None:
+    """[rax, rcx) = what around the address r11 is allowed, rdx = the size of the access."""
+    code.add(*map(push, _KEPT))
+    code.add(rr(b"\x0f\xbf", RAX, R10), b"\x4d\x03\x1c\x01")  # movsx rax, r10w; add r11, [r9 + rax]
+    code.add(rr(b"\x89", R10, RDX, wide=False), rr(b"\xc1", 5, RDX, wide=False), I8[16])
+    code.add(alu_imm(4, RDX, 0x7FFF, wide=False))
+    _search(code, failed)
+    code.add(mem(b"\x8b", RAX, RSI, 0, wide=True), mem(b"\x8b", RCX, RSI, 8, wide=True))
+    code.add(rr(b"\x39", RAX, R11))
+    code.jump(failed, B)
+    code.add(rr(b"\x39", RCX, R11))
+    code.jump(failed, AE)
+    code.add(rr(b"\x85", R10, R10, wide=False))
+    code.jump(f"{failed} readable", NS)
+    code.add(mem(b"\x83", 7, RSI, 16, wide=True), I8[0])
+    code.jump(failed, E)
+    code.label(f"{failed} readable")
+    _narrow(code, failed)
+    code.add(b"\x49\x8d\x3c\x13", rr(b"\x39", RCX, RDI))  # lea rdi, [r11 + rdx]
+    code.jump(failed, A)
+
+
+def _search(code: Code, where: str) -> None:
     """rsi = the last entry that begins at r11 or below; the table is never empty (the stack is in it)."""
     code.add(get(RCX, "regions"), mem(b"\x8b", RSI, RCX, 0, wide=True), mem(b"\x8b", RDI, RCX, 8, wide=True))
-    code.label("halve")
+    code.label(f"{where} halve")
     code.add(alu_imm(7, RDI, 1))
-    code.jump("found", BE)
+    code.jump(f"{where} found", BE)
     code.add(mov(RCX, RDI), rr(b"\xd1", 5, RCX), mov(RAX, RCX), rr(b"\xc1", 4, RAX), I8[5])
     code.add(b"\x4c\x3b\x1c\x06")  # cmp r11, [rsi + rax]
-    code.jump("lower half", B)
+    code.jump(f"{where} lower half", B)
     code.add(rr(b"\x01", RAX, RSI), rr(b"\x29", RCX, RDI))
-    code.jump("halve")
-    code.label("lower half")
+    code.jump(f"{where} halve")
+    code.label(f"{where} lower half")
     code.add(mov(RDI, RCX))
-    code.jump("halve")
-    code.label("found")
+    code.jump(f"{where} halve")
+    code.label(f"{where} found")
 
 
-def _narrow(code: Code) -> None:
+def _narrow(code: Code, failed: str) -> None:
     """[rax, rcx) is the region; make it the item of a row of items, or what is in use of the stack."""
     code.add(mem(b"\x8b", RDI, RSI, 28), rr(b"\x85", RDI, RDI, wide=False))
-    code.jump("undivided", E)
+    code.jump(f"{failed} undivided", E)
     code.add(push(RDX), mov(RCX, RAX), mov(RAX, R11), rr(b"\x29", RCX, RAX), _clear(RDX), rr(b"\xf7", 6, RDI))
     code.add(mov(RAX, R11), rr(b"\x29", RDX, RAX), mem(b"\x8b", RCX, RSI, 24), rr(b"\x01", RAX, RCX), pop(RDX))
-    code.label("undivided")
+    code.label(f"{failed} undivided")
     code.add(mem(b"\x3b", RAX, R9, AT["stack_start"], wide=True))
-    code.jump("no stack", NE)
+    code.jump(f"{failed} no stack", NE)
     code.add(lea(RAX, RBP, -FRAME_BYTES), rr(b"\x39", RAX, R11))
-    code.jump("check failed", B)
-    code.label("no stack")
+    code.jump(failed, B)
+    code.label(f"{failed} no stack")
 
 
 def _fill(code: Code) -> None:

@@ -91,9 +91,19 @@ class Printf(Builtin):
         if self.name == "system":
             needs_unsafe(c, node, "system")
         check_format(c, node, args, self.name)
+        if c.instance.match.kind == "iter" and self.name == "printf":
+            from cygnet.lang.trace.builtins import seq
+
+            if seq.is_pinned(c.instance) and isinstance(node, ast.Call):
+                seq.check(c, node, args)
         return T.NONE
 
     def lower(self, g: Lowerer, node: ast.Expr, args: Args) -> Operand:
+        if g.instance.match.kind == "iter" and self.name == "printf":
+            from cygnet.lang.trace.builtins import seq
+
+            if seq.is_pinned(g.instance):
+                return seq.lower(g, args)
         fields = [g.field(arg) for arg in args[1:]]
         text = args[0].const.decode("utf-8", "surrogateescape")
         span = node.span if self.name in ("errorf", "warnf") else None

@@ -50,7 +50,8 @@ def test_begin_and_end() -> None:
 
 
 def test_exit_status_and_what_is_behind_it() -> None:
-    done = trace("-q", "-e", f'{TICK} {{ printf("a\\n"); exit(300); printf("b\\n"); }} end {{ printf("end\\n"); }}')
+    text = f'{TICK} {{ printf("a\\n"); exit(300); printf("b\\n"); }} end {{ printf("end\\n"); }}'
+    done = trace("-q", "--no-warnings", "-e", text)
     assert done.out == "a\nend\n"
     assert done.status == 300 & 255
     assert "Attached" not in done.err

@@ -37,6 +37,7 @@ def compiled(source: Source, options: Options, target: LiveTarget) -> ObjectSpec
         unsafe=options.unsafe,
         include_dirs=options.include_dirs,
         includes=options.includes,
+        runtime_warnings=options.warnings,
         mode="test" if options.test else "bench" if options.bench else "",
         dump=dump,
     )

@@ -6,7 +6,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from cygnet.spec.actions import Action
 
-_E2BIG, _ENOENT = 7, 2
+_E2BIG, _ENOENT, _EEXIST = 7, 2, 17
 _MAP_FULL = "Map full; the element was not updated. More keys: config max_map_keys, or `let @m = hash(N);`"
 
 
@@ -18,6 +18,8 @@ def helper_message(helper: str, code: int) -> str:
         return "Can't delete map element: it does not exist."
     if helper == "map_lookup_elem":
         return "Can't look up map element: it does not exist."
+    if helper == "get_stackid" and code == -_EEXIST:
+        return "A stack was lost: others have its places in the kernel's maps of stacks."
     return errno_text(code)
 
 

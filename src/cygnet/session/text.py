@@ -7,6 +7,7 @@ needs the system an answer is about goes through the context: symbols, users, ti
 from __future__ import annotations
 
 from cygnet.session.values import TRAILER
+from cygnet.spec.values import MORE
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -48,8 +49,9 @@ class Context:
             return b""
         found = self._frames.get((name, stack_id))
         if found is None:
-            store, size = self.stacks(name)
-            found = store.lookup(stack_id.to_bytes(size, "little"))
+            second, number = stack_id >> 32, stack_id & 0xFFFFFFFF
+            store, size = self.stacks(name + MORE if second else name)
+            found = store.lookup(number.to_bytes(size, "little"))
             if found is None:
                 return b""
             self._frames[name, stack_id] = found

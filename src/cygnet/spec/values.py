@@ -19,6 +19,10 @@ class Field(NamedTuple):
     bits: int = 0
 
 
+#: what follows a stack map's name in that of its second one; the numbers of its stacks have bit 32 set
+MORE = "_more"
+
+
 class VType(NamedTuple):
     """The type of a value of `size` bytes in memory. `kind` and what else it uses::
 

@@ -51,12 +51,14 @@ def compile_program(
     include_dirs: Sequence[str] = (),
     includes: Sequence[str] = (),
     mode: str = "",
+    runtime_warnings: int = 1,
     dump: Dump | None = None,
 ) -> Result:
     """Compile a program for a system's types. Raises SourceErrors with everything that is wrong.
 
     `pid`: watch only this process (``-p``). `include_dirs` (``-I``) and `includes` (``--include``) are for C text.
     `mode` is test or bench: probes of that name run, which are left out else.
+    `runtime_warnings`: what is told of helpers that fail at run time, 0 nothing, 2 (``-k``) all.
     `dump` is shown what each stage made.
     """
     params = params or Params()
@@ -94,7 +96,7 @@ def compile_program(
     _check_parameters(params)
     if dump:
         dump.types(checker)
-    spec = _generate(checker, config, source, target, pid, unsafe, dump)
+    spec = _generate(checker, config, source, target, pid, unsafe, runtime_warnings, dump)
     return Result(spec, [*config.warnings, *c_warnings, *warnings, *checker.warnings], source, config)
 
 
@@ -180,8 +182,7 @@ def _find_probes(
     if errors:
         raise SourceErrors([_as_source_error(error) for error in errors])
     total = sum(len(matches) for _, matches in found)
-    if total > 1:
-        _check_alone(found)
+    _check_iterators(found, total)
     if total > config["max_probes"]:
         raise TraceTypeError(
             f"Can't attach to {total} probes because it exceeds the current limit of {config['max_probes']} probes",
@@ -193,10 +194,20 @@ def _find_probes(
     return found, [TraceTypeError(w.message, w.span, w.hints) for w in options.warnings]
 
 
-def _check_alone(found: list[tuple[ast.Probe, list[Match]]]) -> None:
+def _check_iterators(found: list[tuple[ast.Probe, list[Match]]], total: int) -> None:
+    """An iterator is alone in its program; a pinned one does nothing that needs us."""
     for probe, matches in found:
-        if any(match.kind == "iter" for match in matches):
+        if matches[0].kind != "iter":
+            continue
+        if total > 1:
             raise TraceTypeError("an iter probe must be the only probe of its program", probe.span)
+        if matches[0].targets[0]["pin"]:
+            from cygnet.lang.trace.builtins.seq import foreign_call
+
+            call = foreign_call(probe)
+            if call is not None:
+                what = f"{call.name}() can not be used in a pinned iterator"
+                raise TraceTypeError(f"{what}: its text goes to those who read the file", call.span)
 
 
 def _as_source_error(error: Any) -> Any:
@@ -215,10 +226,12 @@ def _generate(
     target: Any,
     pid: int,
     unsafe: bool,
+    runtime_warnings: int,
     dump: Dump | None,
 ) -> ObjectSpec:
     unit = Unit(config, checker.maps, unsafe=unsafe)
     unit.stack_lengths = checker.stack_lengths
+    unit.warnings = runtime_warnings
     lowered: list[tuple[Instance, str, Module]] = []
     shared = len(checker.instances) != len({id(instance.probe) for instance in checker.instances})
     for instance in checker.instances:

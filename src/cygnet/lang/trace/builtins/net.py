@@ -68,7 +68,7 @@ class Ntop(Builtin):
         from cygnet.lang.trace.lower.core import READ
 
         read = READ.get(place.space, "probe_read_kernel")
-        g.b.call(read, g.b.offset(pointer, offset), g.const(size), g.address(place))
+        g.fetch(read, g.b.offset(pointer, offset), g.const(size), g.address(place))
 
 
 class MacAddr(Builtin):

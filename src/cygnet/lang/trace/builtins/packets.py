@@ -59,7 +59,7 @@ class SkbOutput(Builtin):
         b.store(slot, b.call("ktime_get_boot_ns"), 8, 8)
         b.store(slot, length, 8, 16)
         b.store(slot, size, 8, 24)
-        b.call("probe_read_kernel", b.offset(slot, _HEADER), size, b.add(self._member(g, skb, "data", 8), offset))
+        g.fetch("probe_read_kernel", b.offset(slot, _HEADER), size, b.add(self._member(g, skb, "data", 8), offset))
         idle = b.load(b.map_value(CONTROL, 8 * IDLE_WORD), 8)
         flags = g._wakeup(idle)
         result = b.call("ringbuf_output", b.map(RING), slot, b.add(size, c(_HEADER)), flags)

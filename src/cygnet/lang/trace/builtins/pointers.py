@@ -309,7 +309,7 @@ class WriteUser(Builtin):
         if source.type.kind in ("ptr", "int"):
             slot = g.new_slot(size, "written")
             g.b.memzero(slot, size + 7 & ~7)
-            g.b.call(READ[pointer_space(g, source.type)], slot, length, g.scalar(source))
+            g.fetch(READ[pointer_space(g, source.type)], slot, length, g.scalar(source))
         else:
             slot = g.place(source, source.type, True)
             if source.type.kind == "buf":

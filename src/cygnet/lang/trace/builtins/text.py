@@ -128,7 +128,7 @@ class Buf(Builtin):
             if pad or length.op != "const":
                 g.b.memzero(pointer, T.storage(wanted), offset)
             g.b.store(pointer, length, 4, offset)
-            g.b.call(READ.get(space, "probe_read_kernel"), g.b.offset(pointer, offset + 4), length, source)
+            g.fetch(READ.get(space, "probe_read_kernel"), g.b.offset(pointer, offset + 4), length, source)
 
         return Gen(type, store)
 

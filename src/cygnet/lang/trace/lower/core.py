@@ -38,6 +38,7 @@ class Core:
     b: Builder
     whole: Lowerer  # this object, as the builtins know it
     operand: Callable[[ast.Expr], Value | Mem | Gen]
+    report: Callable[[str, Value], None]
 
     def __init__(self, unit: Unit, instance: Instance, name: str) -> None:
         self.unit = unit
@@ -136,7 +137,7 @@ class Core:
         if mem.space in ("bpf", "ctx"):
             return self.b.load(mem.addr, size, mem.offset, signed=signed, reloc=reloc)
         slot = self.new_slot(8, "read")
-        self.b.call(READ[mem.space], slot, self.const(size), self.address(mem))
+        self.fetch(READ[mem.space], slot, self.const(size), self.address(mem))
         return self.b.load(slot, size, signed=signed)
 
     def read_member(self, mem: Mem, member: Any) -> Value:
@@ -151,6 +152,13 @@ class Core:
             up = self.const(64 - member.bits)
             value = self.b.binary("sar", self.b.binary("shl", value, up), up)
         return value
+
+    def fetch(self, helper: str, *args: Value) -> Value:
+        """Call a helper that reads memory. Its failure leaves zeros; with -k it is told."""
+        result = self.b.call(helper, *args)
+        if self.unit.warnings > 1:
+            self.report(helper, result)
+        return result
 
     def load_typed(self, mem: Mem, type: Type, *, stored: bool) -> Value | Mem | Gen:
         """What lies at a place: a scalar is read now, an aggregate stays where it is.
@@ -222,7 +230,7 @@ class Core:
         if exact < size:
             self.b.memzero(pointer, 8, offset + size - 8)
         if exact:
-            self.b.call(READ[mem.space], to, self.const(exact), self.address(mem))
+            self.fetch(READ[mem.space], to, self.const(exact), self.address(mem))
 
     def _put_fields(self, mem: Mem, type: Type, pointer: Value, offset: int, pad: bool) -> None:
         """Copy a tuple or record field by field, each to its wider place."""
@@ -250,7 +258,7 @@ class Core:
         size_value = self.const(min(type.size, capacity))
         if mem.limit is not None:
             size_value = self._limited(mem.limit, min(type.size, capacity))
-        return self.b.call(READ_STR[mem.space], self.b.offset(pointer, offset), size_value, self.address(mem))
+        return self.fetch(READ_STR[mem.space], self.b.offset(pointer, offset), size_value, self.address(mem))
 
     def _limited(self, limit: Value, capacity: int) -> Value:
         """`limit`, but no more than `capacity`."""

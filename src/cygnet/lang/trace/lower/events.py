@@ -92,4 +92,11 @@ class EventLowerer(Core):
         return type, lambda record, at: self.put(thing, type, record, at, False)
 
     def runtime_error(self, message: str, span: Span) -> None:
-        self.emit("runtime_error", text=message, span=span)
+        if self.unit.warnings:
+            self.emit("runtime_error", text=message, span=span)
+
+    def report(self, helper: str, result: Value, least: int = 0) -> None:  # type: ignore[override]
+        """Tell of a helper whose result is below `least`: a warning with its place, and the code."""
+        span = self.b.span
+        code = (T.INT64, lambda record, at: self.b.store(record, result, 8, at))
+        self.choose("slt", result, self.const(least), lambda: self.emit("helper_error", [code], text=helper, span=span))

@@ -124,7 +124,7 @@ class MapLowerer(ExprLowerer):
             size = self._limited(thing.limit, SHORT)
         from cygnet.lang.trace.lower.core import READ_STR
 
-        return self.b.call(READ_STR[thing.space], self.b.offset(slot, at), size, self.address(thing))
+        return self.fetch(READ_STR[thing.space], self.b.offset(slot, at), size, self.address(thing))
 
     def _all_short(self, lengths: list[Value | int], yes: object, no: object) -> None:
         """Branch: a string that took the whole short place may go on."""
@@ -162,19 +162,28 @@ class MapLowerer(ExprLowerer):
             def read(map: str, key: Value) -> None:
                 found = self.b.call("map_lookup_elem", self.b.map(map), key)
                 self.choose(
-                    "ne", found, self.const(0),
-                    lambda: self.b.write(result, self.b.load(found, 8)),
-                    lambda: self.b.write(result, self.const(0)),
-                )  # fmt: skip
+                    "ne", found, self.const(0), lambda: self.b.write(result, self.b.load(found, 8)), missing
+                )
+
+            def missing() -> None:
+                self.b.write(result, self.const(0))
+                self._tell_missing(node)
 
             self.with_key(layout, keys, read)
             return self.b.read(result)
-        return Gen(type, lambda p, o, t, pad: self._copy_value(layout, keys, p, o, t, pad), once=True)
+        return Gen(type, lambda p, o, t, pad: self._copy_value(layout, node, p, o, t, pad), once=True)
+
+    def _tell_missing(self, node: ast.MapIndex) -> None:
+        """A key that is not there reads as zero; with -k that is told."""
+        if self.unit.warnings > 1:
+            code = (T.INT64, lambda record, at: self.b.store(record, self.const(0), 8, at))
+            self.emit("helper_error", [code], text="map_lookup_elem", span=node.span)
 
     def _copy_value(
-        self, layout: Layout, keys: tuple[ast.Expr, ...], pointer: Value, offset: int, type: Type, pad: bool
+        self, layout: Layout, node: ast.MapIndex, pointer: Value, offset: int, type: Type, pad: bool
     ) -> None:
         """Copy a map's value, or zeros when the key is missing."""
+        keys = node.keys
         given = layout.info.value
 
         def read(map: str, key: Value) -> None:
@@ -182,8 +191,12 @@ class MapLowerer(ExprLowerer):
             self.choose(
                 "ne", found, self.const(0),
                 lambda: self.put(Mem(found, "bpf", given), type, pointer, offset, pad),
-                lambda: self.b.memzero(pointer, T.storage(type), offset),
+                missing,
             )  # fmt: skip
+
+        def missing() -> None:
+            self.b.memzero(pointer, T.storage(type), offset)
+            self._tell_missing(node)
 
         self.with_key(layout, keys, read)
 

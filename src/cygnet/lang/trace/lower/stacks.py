@@ -6,6 +6,7 @@ of stacks cannot be read by programs.
 
 from __future__ import annotations
 
+from cygnet.spec.values import MORE
 from cygnet.uapi.bpf_flags import BPF_F_FAST_STACK_CMP, BPF_F_USER_STACK
 
 TYPE_CHECKING = False
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from cygnet.lang.trace.types import Type
 
 _ANY = 0
+EFAULT, EEXIST = 14, 17
 
 
 def take_stack(g: Lowerer, type: Type) -> Value:
@@ -25,13 +27,29 @@ def take_stack(g: Lowerer, type: Type) -> Value:
 
 def _take(g: Lowerer, type: Type, name: str) -> Value:
     flags = BPF_F_FAST_STACK_CMP | (BPF_F_USER_STACK if type.kind == "ustack" else 0)
-    number = g.b.call("get_stackid", g.ctx(), g.b.map(name), g.const(flags))
+    first = g.b.call("get_stackid", g.ctx(), g.b.map(name), g.const(flags))
+    number = g.select("eq", first, g.const(-EEXIST), lambda: _take_second(g, name, flags), lambda: first)
+    if g.unit.warnings:
+        _tell_failure(g, number)
     if g.unit.stack_lengths:
         key, value = g.new_slot(8, "stack"), g.new_slot(8, "frames")
         g.b.store(key, number, 8)
         g.b.store(value, count_frames(g, type), 8)
         g.b.call("map_update_elem", g.b.map(g.unit.stack_length_map(type)), key, value, g.const(_ANY))
     return number
+
+
+def _take_second(g: Lowerer, name: str, flags: int) -> Value:
+    """Another stack has the same place in the map: there is a second map for such, whose numbers have a mark."""
+    number = g.b.call("get_stackid", g.ctx(), g.b.map(name + MORE), g.const(flags))
+    marked = lambda: g.b.binary("or", number, g.const(1 << 32))  # noqa: E731
+    return g.select("slt", number, g.const(0), lambda: number, marked)
+
+
+def _tell_failure(g: Lowerer, number: Value) -> None:
+    """A stack that could not be kept is a warning; that there is none (EFAULT: a kernel thread's) is not."""
+    failed = lambda: g.choose("ne", number, g.const(-EFAULT), lambda: g.report("get_stackid", number))  # noqa: E731
+    g.choose("slt", number, g.const(0), failed)
 
 
 def count_frames(g: Lowerer, type: Type) -> Value:

@@ -9,6 +9,7 @@ from cygnet.lang.trace.lower.operands import Gen, Mem
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from typing import Any
 
     from cygnet.ir.core import Module, Value
@@ -230,8 +231,8 @@ class Lowerer(MapLowerer):
 
     def stmt_While(self, node: ast.While) -> None:
         b = self.b
-        self._hide_variables(node)
-        head, test, body, out = (b.new_block() for _ in range(4))
+        changed = self._hide_variables(node)
+        head, test, body, next_, out = (b.new_block() for _ in range(5))
         b.jump(head)
         b.start(head)
         self.memo.append({})
@@ -240,27 +241,42 @@ class Lowerer(MapLowerer):
         self.condition(node.cond, body, out)
         if body.preds:
             b.open(body)
-            self.exits.append((out, head))
+            self.exits.append((out, next_))
             self.block(node.body)
             self.exits.pop()
             if not self.b.ended:
+                b.jump(next_)
+            if next_.preds:
+                b.open(next_)
+                self._forget(changed)
                 b.jump(head)
         self.memo.pop()
         b.seal(head)
         b.open(out)
 
-    def _hide_variables(self, node: ast.While | ast.Unroll) -> None:
-        """Make the numbers that a loop changes unknown to the verifier."""
-        changed: set[VarInfo] = set()
+    def _forget(self, variables: Iterable[object]) -> None:
+        """Make numbers unknown to the verifier at the end of a round.
+
+        A loop is verified when a round begins in a state that an earlier one covers. What the last round
+        shows of a number (its range, or that it is another one plus 1) only makes more states."""
+        for variable in variables:
+            mixed = self.b.binary("xor", self.b.read(variable), self.const(1))
+            self.b.write(variable, self.b.binary("xor", mixed, self.const(1)))
+
+    def _hide_variables(self, node: ast.While | ast.Unroll | ast.ForRange) -> list[VarInfo]:
+        """Make the numbers that a loop changes unknown to the verifier; gives those that live in registers."""
+        changed: list[VarInfo] = []
+        inside = {id(inner.span) for inner in ast.walk(node) if isinstance(inner, ast.Var)}
         for inner in ast.walk(node):
             target = inner.target if isinstance(inner, ast.Assign) else None
             if isinstance(inner, ast.Unary) and inner.op in ("++", "--"):
                 target = inner.operand
             info = self.instance.variables.get(id(target)) if isinstance(target, ast.Var) else None
-            if info is not None and info not in changed and info.span.start < node.span.start:
-                changed.add(info)
+            if info is not None and info not in changed and id(info.span) not in inside:
                 if self.variable_place(info) is None and info.type.kind in T.SCALARS:
+                    changed.append(info)
                     self.b.write(info, self.b.add(self.b.read(info), self.opaque_zero()))
+        return changed
 
     def stmt_Unroll(self, node: ast.Unroll) -> None:
         b = self.b
@@ -292,6 +308,7 @@ class Lowerer(MapLowerer):
         start, stop = self.scalar(node.start), self.scalar(node.stop)
         counter = object()
         b.write(counter, self.b.add(start, self.opaque_zero()))
+        changed = self._hide_variables(node)
         head, test, body, next_, out = (b.new_block() for _ in range(5))
         b.jump(head)
         b.start(head)
@@ -310,6 +327,7 @@ class Lowerer(MapLowerer):
             if next_.preds:
                 b.open(next_)
                 b.write(counter, b.add(b.read(counter), self.const(1)))
+                self._forget([counter, *changed])
                 b.jump(head)
         self.memo.pop()
         b.seal(head)

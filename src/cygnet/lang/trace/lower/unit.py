@@ -6,6 +6,7 @@ from cygnet.lang.trace import types as T
 from cygnet.spec.actions import Action
 from cygnet.spec.mapviews import MapView, Store
 from cygnet.spec.objects import MapSpec
+from cygnet.spec.values import MORE
 from cygnet.uapi.bpf import (
     BPF_F_MMAPABLE,
     BPF_F_NO_PREALLOC,
@@ -113,6 +114,7 @@ class Unit:
         self._action_ids: dict[Any, int] = {}
         self.patches: list[tuple[Value, int]] = []
         self.stacks: dict[str, tuple[str, int]] = {}  # name -> mode, limit
+        self.warnings = 1  # 0 none, 1 what changes a result, 2 failed reads and missing keys too (-k)
         self.stack_lengths = False  # the frames of stacks are counted, for len()
         self.tables: dict[str, bytes] = {}  # maps of constants: name -> contents
         self.pending = 0
@@ -177,6 +179,7 @@ class Unit:
         for name, (mode, limit) in self.stacks.items():
             size, flags = (_BUILD_ID_BYTES, BPF_F_STACK_BUILD_ID) if mode == "build_id" else (8, 0)
             specs.append(MapSpec(name, BPF_MAP_TYPE_STACK_TRACE, 4, size * limit, _STACKS, flags))
+            specs.append(MapSpec(name + MORE, BPF_MAP_TYPE_STACK_TRACE, 4, size * limit, _STACKS >> 1, flags))
             if self.stack_lengths:
                 specs.append(MapSpec(name + "_len", BPF_MAP_TYPE_HASH, 8, 8, _STACKS, BPF_F_NO_PREALLOC))
         for layout in self.layouts.values():

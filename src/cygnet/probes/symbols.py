@@ -96,8 +96,11 @@ class Symbols:
 
         for elf in self._with_debug():
             found = Dwarf(elf)
-            if found.present:
-                return found
+            try:
+                if found.present:
+                    return found
+            except ElfError:  # damaged: as good as none
+                continue
         return None
 
     def _with_debug(self) -> Iterator[Elf]:

@@ -20,9 +20,9 @@ from errno import EEXIST, ENOENT
 
 from cygnet.errors import FormatError
 from cygnet.facts.maptypes import map_type
-from cygnet.maps.create import create
 from cygnet.maps.failures import map_failure
 from cygnet.maps.fields import SpecialField
+from cygnet.maps.making import create
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

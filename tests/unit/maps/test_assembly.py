@@ -9,7 +9,7 @@ import pytest
 from tests.unit.maps.conftest import AsProgram, Machine
 
 from cygnet.maps import header
-from cygnet.maps.create import create
+from cygnet.maps.making import create
 from cygnet.maps.memory import load64
 from cygnet.uapi import bpf
 

@@ -6,8 +6,8 @@ from cygnet.btf.builder import Builder
 from cygnet.btf.reader import Btf
 from cygnet.errors import KeyExists, KeyMissing, MapFull, SystemCallError
 from cygnet.maps.codecs import codec, of_type
-from cygnet.maps.create import create
 from cygnet.maps.facade import Map
+from cygnet.maps.making import create
 from cygnet.uapi import bpf
 
 

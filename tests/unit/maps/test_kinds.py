@@ -7,10 +7,10 @@ import pytest
 from cygnet.btf.builder import Builder
 from cygnet.btf.reader import Btf
 from cygnet.errors import KeyMissing, MapFull, NotSupported, SystemCallError
-from cygnet.maps.create import create
 from cygnet.maps.fields import SpecialField, special_fields
 from cygnet.maps.host import MapHost
 from cygnet.maps.kinds.jhash import jhash
+from cygnet.maps.making import create
 from cygnet.maps.memory import load32, read, store32, write
 from cygnet.uapi import bpf
 

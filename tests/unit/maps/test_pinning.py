@@ -3,9 +3,9 @@
 import pytest
 
 from cygnet.errors import FormatError, KeyExists, KeyMissing, PermissionDenied
-from cygnet.maps.create import create
 from cygnet.maps.host import MapHost
 from cygnet.maps.kinds.fds import ProgArray
+from cygnet.maps.making import create
 from cygnet.maps.pinning import open_pin, sync, unpin
 from cygnet.uapi import bpf
 

@@ -5,7 +5,7 @@ import pytest
 from cygnet.errors import NotSupported
 from cygnet.facts.maptypes import map_types
 from cygnet.maps.base import UserMap
-from cygnet.maps.create import create, implementation
+from cygnet.maps.making import create, implementation
 
 NEEDS_A_KERNEL = {"cgroup_array", "reuseport_sockarray", "struct_ops", "arena"}
 

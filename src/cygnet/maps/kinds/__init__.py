@@ -1,1 +1,1 @@
-"""The kinds of maps, a file for each family; `cygnet.maps.create` finds them by the table of map types."""
+"""The kinds of maps, a file for each family; `cygnet.maps.making` finds them by the table of map types."""

@@ -23,7 +23,7 @@ from cygnet.maps.base import (
     check_update_flags,
     round8,
 )
-from cygnet.maps.memory import Mapping, copy, fill, load64, read, store64, view, write
+from cygnet.maps.memory import SPACE, Mapping, copy, fill, load64, read, store64, write
 from cygnet.uapi import bpf
 
 TYPE_CHECKING = False
@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 
 _M64 = (1 << 64) - 1
 _KEY_AT = 8
+_MULTIPLIER = header.MULTIPLIER
+_load, _load_two = struct.Struct("=Q").unpack_from, struct.Struct("=QQ").unpack_from
 _SCAN = 8192  # bytes of the bucket table that are looked at at once
 _ELEMENT = 48  # bytes that the kernel adds to key and value (struct htab_elem)
 _HUGE = 4 << 20, 64 << 20  # bytes: tables of this size gain from large pages and do not waste them
@@ -146,14 +148,27 @@ class Hash(UserMap):
 
     def _find(self, key: bytes) -> tuple[int, int]:
         """(the entry or 0, the address of the word that leads to it or would)."""
-        link = self._bucket(key)
-        size = self.key_size
+        if self.key_size <= 8:
+            return self._find_word(int.from_bytes(key, "little"))
+        link, size = self._bucket(key), self.key_size
         entry = load64(link)
         while entry:
-            if view(entry + _KEY_AT, size) == key:
+            if SPACE[entry + _KEY_AT : entry + _KEY_AT + size] == key:
                 return entry, link
             link = entry
             entry = load64(link)
+        return 0, link
+
+    def _find_word(self, word: int) -> tuple[int, int]:
+        """The same for a key of one word, which is most of them; written out, because it is asked so often."""
+        link = self._table + ((word * _MULTIPLIER & _M64) >> self._shift) * 8
+        (entry,) = _load(SPACE, link)
+        while entry:
+            following, found = _load_two(SPACE, entry)
+            if found == word:
+                return entry, link
+            link = entry
+            entry = following
         return 0, link
 
     def _claim(self, cpu: int) -> int:

@@ -60,6 +60,11 @@ class Allocator:
                     break
         else:
             machine = self._evict(reg, busy)
+        if param >= 0 and hint < 0 and self.avoid[param] >> machine & 1:
+            # The parameter, which is not placed yet, can not have it: one that both can have saves a copy. (A copy
+            # also ties the two together in the verifier's eyes, and a loop whose counter is tied converges late.)
+            both = free & ~self.avoid[param]
+            machine = next((other for other in _ORDER if both >> other & 1), machine)
         if param >= 0 and param not in self.wanted:
             self.wanted[param] = machine
         self.place[reg] = machine

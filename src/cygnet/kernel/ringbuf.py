@@ -59,7 +59,7 @@ class Batch:
         if not self.stride:
             return self._offsets
         length, stride = self.length, self.stride
-        return ((at, length) for at in range(HEADER_BYTES, self.count * stride, stride))
+        return ((at, length) for at in range(HEADER_BYTES, HEADER_BYTES + self.count * stride, stride))
 
 
 class RingBuffer:

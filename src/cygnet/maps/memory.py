@@ -272,6 +272,11 @@ class Block:
         self.region = regions.add(self.address, size, writable=writable, name=name, item=item, stride=stride)
 
     @property
+    def capacity(self) -> int:
+        """How large `resize` can make it."""
+        return self._mapping.size
+
+    @property
     def view(self) -> memoryview:
         """The bytes, writable from here even when the program may only read them."""
         return SPACE[self.address : self.address + self.size]
@@ -389,6 +394,11 @@ class Memory:
         made = Arena(self.regions, item, name, writable, max_items)
         self._owned.append(made)
         return made
+
+    def free(self, owned: Block | Arena) -> None:
+        """Give one piece back before the rest."""
+        owned.close()
+        self._owned = [other for other in self._owned if other is not owned]
 
     def close(self) -> None:
         for owned in self._owned:

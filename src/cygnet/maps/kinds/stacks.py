@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import struct
-from errno import E2BIG, EEXIST, EINVAL, ENOENT
+from errno import E2BIG, EEXIST, EINVAL, ENOENT, ENOMEM
 
 from cygnet.maps.base import NUMA, UserMap
 from cygnet.maps.kinds.jhash import jhash
@@ -52,8 +52,8 @@ class StackTrace(UserMap):
             return number
         if old is not None and not flags & bpf_flags.BPF_F_REUSE_STACKID:
             return -EEXIST
-        if len(self._stacks) >= self.max_entries and old is None:
-            return -12  # ENOMEM: the kernel has as many buckets to give as there are entries
+        if len(self._stacks) >= self.max_entries:
+            return -ENOMEM  # as in the kernel, which takes a new bucket before it gives the old one back
         self._stacks[number] = hashed, frames
         return number
 

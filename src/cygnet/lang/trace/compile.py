@@ -11,8 +11,9 @@ from cygnet.lang.trace.lower.stmts import Lowerer
 from cygnet.lang.trace.lower.unit import ACTION_WORDS, CONTROL, DROP_WORDS, LOST_WORD, RING, SCRATCH, Unit
 from cygnet.lang.trace.parser import parse
 from cygnet.lang.trace.records import CTypes
-from cygnet.source import Source
+from cygnet.source import Source, Span
 from cygnet.spec.objects import Control, LinkSpec, ObjectSpec, ProgramSpec
+from cygnet.spec.relocs import MAP, MAP_VALUE
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -26,6 +27,11 @@ if TYPE_CHECKING:
 
 #: kinds of places where -p becomes a test in the program
 _FILTERED = frozenset(("tracepoint", "raw_tracepoint", "kprobe", "kretprobe", "fentry", "fexit"))
+
+
+#: calls within calls while a program is compiled: three for each link of a chain such as a + b + c …
+_DEEPEST_CALLS = 100_000
+_MOST_MAPS = 64  # of one program: MAX_USED_MAPS, include/linux/bpf_verifier.h
 
 
 class Result:
@@ -61,12 +67,39 @@ def compile_program(
     `runtime_warnings`: what is told of helpers that fail at run time, 0 nothing, 2 (``-k``) all.
     `dump` is shown what each stage made.
     """
-    params = params or Params()
+    import sys
+
+    limit = sys.getrecursionlimit()
+    sys.setrecursionlimit(max(limit, _DEEPEST_CALLS))  # chains of operators may be thousands of nodes long
+    try:
+        return _compile(
+            source, target, params or Params(), environment or {}, pid, unsafe, include_dirs, includes, mode,
+            runtime_warnings, dump,
+        )  # fmt: skip
+    except RecursionError:
+        raise TraceTypeError("an expression of the program is too long", Span(source, 0, 1)) from None
+    finally:
+        sys.setrecursionlimit(limit)
+
+
+def _compile(
+    source: Source,
+    target: Any,
+    params: Params,
+    environment: dict[str, str],
+    pid: int,
+    unsafe: bool,
+    include_dirs: Sequence[str],
+    includes: Sequence[str],
+    mode: str,
+    runtime_warnings: int,
+    dump: Dump | None,
+) -> Result:
     program = parse(source)
     _select(program, mode)
     config = Config()
     config.read_block(program.config)
-    config.read_environment(environment or {})
+    config.read_environment(environment)
     if dump:
         dump.program("parse", program)
     if program.imports or "import" in source.text:
@@ -285,9 +318,21 @@ def _programs(
         )
         scratch = max(scratch, needed)
         programs.append(program)
+        _check_maps(program, instance)
         for one in instance.matches:
             links += one.links(name)
     return programs, links, scratch
+
+
+def _check_maps(program: ProgramSpec, instance: Instance) -> None:
+    """The kernel's own sentence would not say how many there are, and whose."""
+    used = {reloc.name for reloc in program.relocs if reloc.kind in (MAP, MAP_VALUE)}
+    if len(used) > _MOST_MAPS:
+        raise TraceTypeError(
+            f"this probe uses {len(used)} maps; the kernel allows {_MOST_MAPS} in one program",
+            instance.probe.attach_points[0].span,
+            ["maps without keys may be one map with keys: @v[1], @v[2] …"],
+        )
 
 
 def _program_name(instance: Instance) -> str:

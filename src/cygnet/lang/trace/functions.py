@@ -71,6 +71,7 @@ class _Inliner:
         self.fns: dict[str, Fn] = {}
         self.active: list[str] = []
         self.made = 0
+        self.sizes: dict[str, int] = {}
         for fn in program.fns:
             self._define(fn)
 
@@ -100,6 +101,9 @@ class _Inliner:
         for item in self.program.items:
             if isinstance(item, ast.Fn):
                 continue
+            if self._size(item, ()) > MAX_NODES:
+                self._fail(item.span, f"its functions expand to more than {MAX_NODES:,} nodes")
+                continue
             try:
                 self._rewrite(item)
             except _TooMuch:
@@ -111,6 +115,18 @@ class _Inliner:
                     self._fail(item.span, "nested too deep after functions are put in")
         self._check_uncalled()
         self.program.items = [item for item in self.program.items if not isinstance(item, ast.Fn)]
+
+    def _size(self, item: Node, active: tuple[str, ...]) -> int:
+        """How many nodes there will be; a function that calls itself is told of elsewhere."""
+        total = 0
+        for node in ast.walk(item):
+            total += 1
+            if isinstance(node, ast.Call) and node.name in self.fns and node.name not in active:
+                known = self.sizes.get(node.name)
+                if known is None:
+                    known = self.sizes[node.name] = self._size(self.fns[node.name].body, (*active, node.name))
+                total += known
+        return total
 
     def _check_uncalled(self) -> None:
         """A call of itself is told also where nothing calls the function."""

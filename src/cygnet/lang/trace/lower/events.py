@@ -95,7 +95,7 @@ class EventLowerer(Core):
         if self.unit.warnings:
             self.emit("runtime_error", text=message, span=span)
 
-    def report(self, helper: str, result: Value, least: int = 0) -> None:  # type: ignore[override]
+    def report(self, helper: str, result: Value, least: int = 0) -> None:
         """Tell of a helper whose result is below `least`: a warning with its place, and the code."""
         span = self.b.span
         code = (T.INT64, lambda record, at: self.b.store(record, result, 8, at))

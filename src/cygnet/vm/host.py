@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import random
-import time
+from functools import cached_property
 
 from cygnet.errors import HelperFault
+from cygnet.maps.host import MapHost
 from cygnet.maps.memory import Memory, read, write
 from cygnet.vm.faults import describe_access
 from cygnet.vm.helpers.registry import table
@@ -13,15 +14,11 @@ from cygnet.vm.helpers.registry import table
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from typing import Any, Protocol
 
+    from cygnet.maps.base import UserMap
     from cygnet.vm.helpers.registry import Helper
     from cygnet.vm.program import Program
-
-    class ProgramArray(Protocol):
-        """What a map that tail calls go through has."""
-
-        def program(self, index: int) -> Program | None: ...
+    from cygnet.vm.world import World
 
 
 MAX_FRAMES = 8
@@ -40,21 +37,22 @@ class Host:
     helpers        by number; an own copy, which may be changed
     maps           by the handle that a 64-bit load puts in a register
     packet         (address, bytes) of what legacy packet loads read; (0, 0) is none
-    cpu            the number of the processor that a run is on
+    cpu            the number of the processor that a run is on; `cpus` is how many there are (as here when 0)
     budget         instructions that one run may take, or None: what the engine thinks right
     """
 
-    def __init__(self, *, budget: int | None = None, seed: int | None = None) -> None:
+    def __init__(self, *, budget: int | None = None, seed: int | None = None, cpus: int = 0) -> None:
         self.memory = Memory()
         self.regions = self.memory.regions
         self.stack = self.memory.block(STACK_BYTES, "stack")
         self.stack_top = self.stack.address + STACK_BYTES
         self.helpers: dict[int, Helper] = dict(table())
-        self.maps: dict[int, Any] = {}
+        self.map_host = MapHost(self.memory, cpus)
+        self.maps: dict[int, UserMap] = self.map_host.maps
         self.programs: list[Program] = []
-        self.packet = (0, 0)
-        self.cpu = 0
-        self.budget = budget
+        self.settled: object = None  # the engine that has taken over packet and budget as they are
+        self._packet = (0, 0)
+        self._budget = budget
         self.random = random.Random(seed)
         self.context = 0  # the context of the running program
         # the piece of memory that was read, and written, last: [start, end), so that most accesses need no search
@@ -62,6 +60,30 @@ class Host:
         self.write_window = [0, 0]
         self.closing: list[Callable[[], None]] = []
         self._callback: Callable[..., int] | None = None  # of the run that is going on
+
+    @property
+    def cpu(self) -> int:
+        return self.map_host.cpu
+
+    @cpu.setter
+    def cpu(self, number: int) -> None:
+        self.map_host.cpu = number
+
+    @property
+    def packet(self) -> tuple[int, int]:
+        return self._packet
+
+    @packet.setter
+    def packet(self, place: tuple[int, int]) -> None:
+        self._packet, self.settled = place, None
+
+    @property
+    def budget(self) -> int | None:
+        return self._budget
+
+    @budget.setter
+    def budget(self, instructions: int | None) -> None:
+        self._budget, self.settled = instructions, None
 
     def enter(self, program: Program) -> None:
         """Give a program its number, by which function addresses find it."""
@@ -73,6 +95,7 @@ class Host:
         """End the engines that were made for this host, and give its memory back."""
         while self.closing:
             self.closing.pop()()
+        self.map_host.close()
         self.memory.close()
 
     def __enter__(self) -> Host:
@@ -83,8 +106,15 @@ class Host:
 
     # ── for helpers ──────────────────────────────────────────────────────────────────────────────────────
 
+    @cached_property
+    def world(self) -> World:
+        """What helpers are told about task, clocks, sockets and the rest; made when it is first asked for."""
+        from cygnet.vm.world import World
+
+        return World()
+
     def now_ns(self) -> int:
-        return time.monotonic_ns()
+        return self.world.now_ns()
 
     def call(self, function: int, *arguments: int) -> int:
         """Call a function of the running program by its address, as bpf_loop does; its r0, unsigned."""
@@ -123,10 +153,11 @@ class Host:
 
     def tail_target(self, handle: int, index: int) -> Program | None:
         """The program that a tail call goes to; None when the slot is empty or out of range."""
-        array: ProgramArray | None = self.maps.get(handle)
+        array = self.maps.get(handle)
         if array is None or not hasattr(array, "program"):
             raise HelperFault(f"tail call through {handle:#x}, which is no program array")
-        return array.program(index & 0xFFFFFFFF)
+        found: Program | None = array.program(index & 0xFFFFFFFF)
+        return found
 
 
 def _in(what: str) -> str:

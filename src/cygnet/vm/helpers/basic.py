@@ -8,10 +8,32 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from cygnet.vm.host import Host
 
+_COARSE_NS = 4_000_000  # one tick at 250 a second
+
 
 @helper("ktime_get_ns")
 def ktime_get_ns(machine: Host) -> int:
     return machine.now_ns()
+
+
+@helper("ktime_get_boot_ns")
+def ktime_get_boot_ns(machine: Host) -> int:
+    return machine.world.boot_ns()
+
+
+@helper("ktime_get_coarse_ns")
+def ktime_get_coarse_ns(machine: Host) -> int:
+    return machine.world.now_ns() // _COARSE_NS * _COARSE_NS
+
+
+@helper("ktime_get_tai_ns")
+def ktime_get_tai_ns(machine: Host) -> int:
+    return machine.world.tai_ns()
+
+
+@helper("jiffies64")
+def jiffies64(machine: Host) -> int:
+    return machine.world.jiffies()
 
 
 @helper("get_prandom_u32")
@@ -24,14 +46,6 @@ def get_smp_processor_id(machine: Host) -> int:
     return machine.cpu
 
 
-@helper("loop")
-def loop(machine: Host, count: int, function: int, context: int, flags: int) -> int:
-    """Call `function(index, context)` until it gives something else than 0; how often it was called."""
-    if flags:
-        return -22  # EINVAL
-    if count & 0xFFFFFFFF > 1 << 23:
-        return -7  # E2BIG
-    for index in range(count & 0xFFFFFFFF):
-        if machine.call(function, index, context):
-            return index + 1
-    return count & 0xFFFFFFFF
+@helper("get_numa_node_id")
+def get_numa_node_id(machine: Host) -> int:
+    return machine.world.numa_node

@@ -7,7 +7,7 @@ helpers that are machine code (``vm/helpers/*.s``) can. Every word is 8 bytes un
 
     0   u32 type · 4 u32 flags · 8 u32 key_size · 12 u32 value_size · 16 u32 max_entries · 20 u32 id
     24  address of the u64 that holds the number of the running CPU
-    32  machine code of lookup · 40 update · 48 delete · 56 output     (0: go through Python; the engine sets them)
+    32  … 63 are the engine's own
     64… what the kind of map needs, below
 
 An array: element i of CPU c lies at DATA + i * STRIDE + c * CPU_STRIDE.
@@ -39,7 +39,6 @@ SIZE = 256
 
 TYPE, FLAGS, KEY_SIZE, VALUE_SIZE, MAX_ENTRIES, ID = 0, 4, 8, 12, 16, 20
 CPU = 24
-LOOKUP, UPDATE, DELETE, OUTPUT = 32, 40, 48, 56
 
 DATA, STRIDE, CPU_STRIDE = 64, 72, 80
 

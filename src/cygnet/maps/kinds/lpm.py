@@ -61,8 +61,8 @@ class LpmTrie(UserMap):
         self._prefixes: dict[tuple[int, int], _Prefix] = {}
 
     def _demolish(self) -> None:
-        self._arena.close()
-        self._keys.close()
+        self.host.memory.free(self._arena)
+        self.host.memory.free(self._keys)
 
     def _prefix(self, key: bytes) -> _Prefix | None:
         """The prefix that a key names; None when it is longer than the data."""

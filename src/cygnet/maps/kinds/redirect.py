@@ -50,7 +50,7 @@ class _Targets(UserMap):
         self._targets: dict[int, int] = {}  # key → address
 
     def _demolish(self) -> None:
-        self._arena.close()
+        self.host.memory.free(self._arena)
 
     def target(self, key: int) -> tuple[int, int] | None:
         """(number of the interface or length of the CPU's queue, program or 0) that a key leads to, or None."""

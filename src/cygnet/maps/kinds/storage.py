@@ -42,7 +42,7 @@ class _Storage(UserMap):
         self._values: dict[int, int] = {}  # owner → address
 
     def _demolish(self) -> None:
-        self._arena.close()
+        self.host.memory.free(self._arena)
 
     def forget(self, owner: int) -> None:
         """The owner is gone, and its value with it."""
@@ -174,7 +174,7 @@ class AttachedCgroupStorage(UserMap):
         self._set(header.CPU_STRIDE, self._stride)
 
     def _demolish(self) -> None:
-        self._arena.close()
+        self.host.memory.free(self._arena)
 
     def _key(self, key: bytes) -> bytes:
         return key[:12]  # the rest is padding

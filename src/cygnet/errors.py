@@ -144,7 +144,7 @@ class RuntimeFault(CygnetError):
     """A program that went wrong in the user-space machine.
 
     `pc` is the slot, `insn` the instruction there, `line` the LineInfo it belongs to where there is one,
-    `registers` r0 to r10 as they were before it.
+    `registers` r0 to r10 as they were before it, `run` the number of the run in a batch.
     """
 
     def __init__(
@@ -161,6 +161,7 @@ class RuntimeFault(CygnetError):
         self.pc = pc
         self.insn = insn
         self.line = line
+        self.run: int | None = None
         self.registers = tuple(registers)
 
 

@@ -35,7 +35,7 @@ _TOUCHES = bytes(1 if c & 7 in (1, 2, 3) and c & 0xE0 in (0x60, 0x80, 0xC0) else
 class Site:
     """A place that a stub belongs to: its jump's distance ends at `at` in block `block`.
 
-    `slow`: for a check of several accesses, which of the copies is for when it fails.
+    `slow`: where the code goes on when a check of several bytes fails, a place in `landings`; -1: it faults.
     """
 
     __slots__ = ("at", "block", "number", "pc", "routine", "slow")
@@ -50,11 +50,12 @@ class Site:
 
 
 class Copy:
-    """The rest of block `of` with a check for each access."""
+    """The rest of block `of` with a check for each access; it begins at `landing`."""
 
-    __slots__ = ("body", "of", "sites")
+    __slots__ = ("body", "landing", "of", "sites")
 
-    def __init__(self, of: int, body: bytes, sites: list[Site]) -> None:
+    def __init__(self, landing: int, of: int, body: bytes, sites: list[Site]) -> None:
+        self.landing = landing
         self.of = of
         self.body = body
         self.sites = sites
@@ -63,16 +64,17 @@ class Copy:
 class Known:
     """What is known of registers at a point."""
 
-    __slots__ = ("alias", "frame", "windows")
+    __slots__ = ("alias", "frame", "maybe", "windows")
 
     def __init__(self) -> None:
         self.frame: dict[int, int] = {10: 0}  # registers that are r10 + number
         self.windows: dict[int, list[Window]] = {}  # what was checked: from, to, writing
         self.alias: dict[int, int] = {}  # registers that hold what another's slots were filled for
+        self.maybe: dict[int, tuple[int, bool]] = {}  # 0, or the address of so many bytes, perhaps writable
 
     def copy(self) -> Known:
         other = Known()
-        other.frame, other.alias = dict(self.frame), dict(self.alias)
+        other.frame, other.alias, other.maybe = dict(self.frame), dict(self.alias), dict(self.maybe)
         other.windows = {reg: list(windows) for reg, windows in self.windows.items()}
         return other
 
@@ -80,12 +82,15 @@ class Known:
         self.frame.pop(reg, None)
         self.windows.pop(reg, None)
         self.alias.pop(reg, None)
+        self.maybe.pop(reg, None)
 
     def move(self, dst: int, src: int, more: int) -> None:
         """dst = src + more"""
         place, windows = self.frame.get(src), self.windows.get(src)
-        alias = self.alias.get(src, src)
+        alias, maybe = self.alias.get(src, src), self.maybe.get(src)
         self.lose(dst)
+        if maybe is not None and not more:
+            self.maybe[dst] = maybe
         if place is not None:
             self.frame[dst] = place + more
         if windows:
@@ -147,10 +152,19 @@ class Checker:
         self.touches = codes.translate(_TOUCHES)
         self.sites: list[Site] = []
         self.copies: list[Copy] = []
+        self.landings: list[tuple[int, int]] = []  # block and offset in it
         self.known = Known()
         self._wide_slots = wide_slots
         self._wide: dict[tuple[int, int, bool], int] = {}
         self._pairs: dict[int, int] = {1: 0}  # base register → pair of slots (read, write)
+
+    @property
+    def maybe(self) -> dict[int, tuple[int, bool]]:
+        return self.known.maybe
+
+    @maybe.setter
+    def maybe(self, registers: dict[int, tuple[int, bool]]) -> None:
+        self.known.maybe = registers
 
     def forget(self) -> None:
         self.known = Known()
@@ -228,6 +242,39 @@ class Checker:
 
     # ── several at once ──────────────────────────────────────────────────────────────────────────────────
 
+    def land(self, block: int, offset: int) -> int:
+        """A place where code goes on after a check that failed."""
+        self.landings.append((block, offset))
+        return len(self.landings) - 1
+
+    def _wide_slot(self, base: int, size: int, write: bool) -> int | None:
+        slot = self._wide.get((base, size, write))
+        if slot is None and self._wide_slots:
+            slot = self._wide[base, size, write] = self._wide_slots.pop()
+        return slot
+
+    def argument(self, reg: int, size: int, pc: int, number: int, length: int, landing: int) -> bytes | None:
+        """A check that a helper may read `size` bytes at a register; on failure the code goes on at a landing.
+        None: it cannot be checked here."""
+        if self.known.in_frame(reg, 0, size) or self.known.is_checked(reg, 0, size, False):
+            return b""
+        slot = self._wide_slot(reg, size, False) if size <= _WIDEST else None
+        if slot is None:
+            return None
+        code = self._start(reg, 0) + _compare(slot, slot + 8)
+        self.sites.append(Site(number, length + len(code), "check_wide", slot & 0xFFFF | size << 16, pc, landing))
+        return code
+
+    def result(self, size: int, writable: bool) -> None:
+        """r0 is 0, or the address of `size` bytes; the fall-through of a comparison with 0 tells which."""
+        self.maybe = {0: (size, writable)}
+
+    def not_null(self, reg: int) -> None:
+        found = self.maybe.get(reg)
+        for other, what in self.maybe.items():
+            if what is found:
+                self.known.windows[other] = [(0, what[0], what[1])]
+
     def _groups(self, start: int, end: int) -> dict[int, _Group]:
         """Accesses through one value of a register, by the slot of the first; only where there are several."""
         known = self.known.copy()
@@ -252,21 +299,19 @@ class Checker:
 
     def _together(self, group: _Group, pc: int, end: int, number: int, length: int, sites: list[Site]) -> bytes:
         """One check for all of a group, and the copy for when it fails."""
-        key = (group.base, group.size, group.write)
-        slot = self._wide.get(key)
+        slot = self._wide_slot(group.base, group.size, group.write)
         if slot is None:
-            if not self._wide_slots:
-                return b""
-            slot = self._wide[key] = self._wide_slots.pop()
+            return b""
         before = self.known
         own: list[Site] = []
         self.known = before.copy()
         body = self._checked(pc, end, -1, {}, own)
         self.known = before
-        self.copies.append(Copy(number, body, own))
+        landing = self.land(-1, 0)
+        self.copies.append(Copy(landing, number, body, own))
         code = self._start(group.base, group.low) + _compare(slot, slot + 8)
         what = slot & 0xFFFF | group.size << 16 | group.write << 31
-        sites.append(Site(number, length + len(code), "check_wide", what, pc, len(self.copies) - 1))
+        sites.append(Site(number, length + len(code), "check_wide", what, pc, landing))
         before.windows.setdefault(group.base, []).extend(group.accesses)
         return code
 

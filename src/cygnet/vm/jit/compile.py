@@ -39,10 +39,11 @@ from cygnet.vm.jit.x86_64 import CALLEE_SAVED, CONDITIONS, REGISTERS, Unfit
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from cygnet.vm.jit.natives import Natives
     from cygnet.vm.program import Program
 
 AT = state.OFFSETS
-_TAIL_CALL, _MAY_GOTO = 12, 0xE5
+_TAIL_CALL, _MAY_GOTO, _EQUAL = 12, 0xE5, 0x4
 _INSN = struct.Struct("<Hhi")
 _put32 = struct.Struct("<i").pack_into
 STUB = 15  # mov r10d, number (6) · call [r9 + routine] (4) · jmp back (5)
@@ -106,11 +107,13 @@ class Compiler:
         constant: Callable[[int], int],
         functions: int = 0,
         wide_slots: list[int] | None = None,
+        natives: Natives | None = None,
     ) -> None:
         self.program = program
         self.checked = checked
         self.constant = constant
         self.function_table = functions
+        self.natives = natives
         self.items: list[tuple[int, int, Any]] = list(_INSN.iter_unpack(program.code))
         self.codes = program.code[::8]
         self.count = len(self.items)
@@ -131,7 +134,6 @@ class Compiler:
         self.tails: list[bytes] = []
         self.block_of: dict[int, int] = {}  # slot → block
         self.entry_of: dict[int, int] = {}  # function's slot → its first block
-        self.copy_blocks: list[int] = []  # of the checker's copies
         self.calls: list[tuple[int, int, int]] = []  # block, offset in it, slot
 
     def compile(self) -> Compiled:
@@ -219,7 +221,7 @@ class Compiler:
             for site in copy.sites:
                 site.block = len(self.bodies)
             self.checker.sites += copy.sites
-            self.copy_blocks.append(len(self.bodies))
+            self.checker.landings[copy.landing] = (len(self.bodies), 0)
             self._add(copy.body, ALWAYS, _BLOCK + copy.of + 1)
         self.first_copy = len(self.checker.copies)
         empty = self._empty_exit()
@@ -263,6 +265,8 @@ class Compiler:
             if over is not None:
                 target, branch, self.skipped = over, branch ^ 1, stop + 1
             more = self._charge(stop, target, number, len(body)) + EMITTERS[key](off, imm)
+            if branch == _EQUAL and imm == 0 and code == 0x15:
+                self.checker.not_null(key >> 8 & 15)
         self._add(body + more, branch, target, tail)
 
     def _jumps_over(self, pc: int, off: int) -> int | None:
@@ -323,6 +327,9 @@ class Compiler:
         if key not in (0x85, 0x2085):
             raise Unfit
         code = load_imm64(R10, imm & 0xFFFFFFFF | (key == 0x2085) << 63)
+        native = self._native_call(pc, imm, number, length, code) if key == 0x85 and self.natives else None
+        if native is not None:
+            return native, FALL, 0, b""
         tail = key == 0x85 and imm == _TAIL_CALL
         code += mem(b"\xff", 2, R9, AT["py_tail" if tail else "py_call"])
         self.calls.append((number, length + len(code), pc))
@@ -331,6 +338,74 @@ class Compiler:
             go = self.epilogue[:-1] + rr(b"\xff", 4, R11, wide=False)
             code += rr(b"\x85", R11, R11) + b"\x74" + I8[len(go)] + go
         return code, FALL, 0, b""
+
+    def _native_call(self, pc: int, helper: int, number: int, length: int, python: bytes) -> bytes | None:
+        """A helper of the map in r1 as machine code, if there is one; through Python when an argument is not as
+        it should be, since that tells what is wrong."""
+        handle, sure = self._map_in_r1(pc)
+        native = self.natives.find(helper, handle) if self.natives and handle else None
+        if native is None:
+            return None
+        code = b"" if sure else load_imm64(R11, handle) + rr(b"\x39", R11, REGISTERS[1]) + b"\x0f\x85\0\0\0\0"
+        jump = len(code)
+        landing = -1
+        for reg, size in native.reads if self.checked else ():
+            landing = landing if landing >= 0 else self.checker.land(number, 0)
+            check = self.checker.argument(reg, size or self._number_in(3, pc), pc, number, length + len(code), landing)
+            if check is None:
+                return None
+            code += check
+        code += load_imm64(R11, native.address) + rr(b"\xff", 2, R11, wide=False)
+        python += mem(b"\xff", 2, R9, AT["py_call"])
+        if jump or landing >= 0:
+            code += b"\xeb" + I8[len(python)]
+            if landing >= 0:
+                self.checker.landings[landing] = (number, length + len(code))
+            if jump:
+                code = code[: jump - 4] + imm32(len(code) - jump) + code[jump:]
+            code += python
+            self.calls.append((number, length + len(code), pc))
+        self.checker.after_call()
+        if sure and native.value_bytes:
+            self.checker.result(native.value_bytes, native.writable)
+        return code
+
+    def _map_in_r1(self, pc: int) -> tuple[int, bool]:
+        """The map that a call at `pc` is about, and whether that is sure: r1 was loaded, or copied from a register
+        that a map was loaded into."""
+        reg, sure = 1, True
+        for at in range(pc - 1, self.function[0] - 1, -1):
+            key, _, imm = self.items[at]
+            if key & ~0xFFF == WIDE and key >> 8 & 15 == reg:
+                return (imm, sure) if self.natives and self.natives.is_map(imm) else (0, False)
+            if self.codes[at] & 7 in (5, 6):
+                if reg < 6 and self.codes[at] & 0xF7 == 0x85:  # a call changes r0 to r5
+                    return 0, False
+                sure = False
+            elif sure and key & 0xFFF == 0xBF | reg << 8 and not key >> 16:
+                reg = key >> 12
+            elif sure and self._changes(key, reg):
+                return 0, False
+            if at in self.leaders:
+                sure = False
+        return 0, False
+
+    def _changes(self, key: int, reg: int) -> bool:
+        if key == NOTHING:
+            return False
+        if not key >> 16 and key & 7 in (2, 3):  # an atomic operation may change its source, or r0
+            return key & 0xE7 == 0xC3 and (key >> 12 == reg or reg == 0)
+        return key >> 8 & 15 == reg
+
+    def _number_in(self, reg: int, pc: int) -> int:
+        """The number that a register was set to in this block; one too large to check when that is not known."""
+        for at in range(pc - 1, self.function[0] - 1, -1):
+            key, off, imm = self.items[at]
+            if key in (0xB7 | reg << 8, 0xB4 | reg << 8) and off == 0 and imm > 0:
+                return int(imm)
+            if at in self.leaders or self.codes[at] & 7 in (5, 6) or self._changes(key, reg):
+                break
+        return 1 << 30
 
     def _length_of(self, start: int) -> int:
         return min((other for other in (*self.starts, self.count) if other > start), default=self.count) - start
@@ -446,7 +521,8 @@ class Compiler:
             place, stub = at[site.block] + site.at, len(code)
             _put32(code, place - 4, stub - place)
             code += b"\x41\xba" + imm32(site.number) + _ROUTINES[site.routine]
-            slow = at[self.copy_blocks[site.slow]]
+            block, offset = self.checker.landings[site.slow]
+            slow = at[block] + offset
             code += b"\x0f\x82" + imm32(slow - len(code) - 6)
             code += b"\xe9" + imm32(place - len(code) - 5)
 

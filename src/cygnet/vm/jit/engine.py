@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import platform
 import sys
+from array import array
 from functools import partial
 
 from cygnet.errors import BudgetExceeded, HelperFault, MemoryFault, NotSupported, RuntimeFault
@@ -16,6 +17,7 @@ from cygnet.vm.jit import routines, state
 from cygnet.vm.jit.compile import Compiled, Compiler
 from cygnet.vm.jit.encoding import R11, RAX, load_imm64, rr
 from cygnet.vm.jit.memory import Executable
+from cygnet.vm.jit.natives import Natives
 from cygnet.vm.jit.x86_64 import Unfit, use_bmi2
 
 TYPE_CHECKING = False
@@ -30,16 +32,17 @@ _MAX_BUDGET = (1 << 62) - 1
 U64 = ctypes.c_uint64
 _ENTER = ctypes.PYFUNCTYPE(ctypes.c_int, U64, U64)
 _BATCH = ctypes.CFUNCTYPE(ctypes.c_int, U64, U64, U64, U64, U64)
+_PREPARED = ctypes.PYFUNCTYPE(ctypes.c_int)
 _CALL_BACK = ctypes.PYFUNCTYPE(ctypes.c_int, *[U64] * 6)
 _TO_PYTHON = ctypes.CFUNCTYPE(U64, *[U64] * 6)
 _WORD = {name: (state.BIAS + offset) // 8 for name, offset in state.OFFSETS.items()}
-RESULT = _WORD["result"]
+RESULT, CONTEXT, LENGTH = _WORD["result"], _WORD["context"], _WORD["length"]
 
 
 class Unit:
     """One program's machine code in one host."""
 
-    __slots__ = ("batch", "call", "compiled", "executable", "program", "table")
+    __slots__ = ("batch", "call", "compiled", "executable", "prepared", "program", "table")
 
     def __init__(self, program: Program, compiled: Compiled, executable: Executable, table: Mapping | None) -> None:
         self.program = program
@@ -48,6 +51,7 @@ class Unit:
         self.table = table
         self.call: Callable[[int, int], int]
         self.batch: Callable[..., int]
+        self.prepared: Callable[[], int]
 
     def entry(self, slot: int) -> int:
         return self.executable.address + self.compiled.entries[slot]
@@ -84,6 +88,7 @@ class Jit:
         features: int = ctypes.PYFUNCTYPE(ctypes.c_uint32)(self.labels["features"])()
         use_bmi2(bool(features & 1 << 8))
         self._fill_state()
+        self.natives = Natives(host, self._helper)
 
     def _fill_state(self) -> None:
         host, stack = self.host, self.host.stack
@@ -119,25 +124,31 @@ class Jit:
         try:
             address = table.address if table else 0
             constant = partial(self._constant, program)
-            compiled = Compiler(program, checked, constant, address, self.wide_slots).compile()
+            compiled = Compiler(program, checked, constant, address, self.wide_slots, self.natives).compile()
             self._set("wide_used", 16 * (state.WIDE_SLOTS - len(self.wide_slots)))
         except (Unfit, KeyError):
             program.starts  # noqa: B018  the careful decoder says what is wrong
             raise RuntimeFault("the program cannot be compiled", 0) from None
         stub = len(compiled.code)
-        executable = Executable(stub + 64)
+        executable = Executable(stub + 96)
         unit = Unit(program, compiled, executable, table)
         code = compiled.code
-        for label in ("enter", "batch"):
-            code += (
-                load_imm64(RAX, unit.entry(0)) + load_imm64(R11, self.labels[label]) + rr(b"\xff", 4, R11, wide=False)
-            )
+        ways = []
+        for label in ("enter", "batch", "prepared"):
+            ways.append(executable.address + len(code))
+            code += load_imm64(RAX, unit.entry(0)) + load_imm64(R11, self.labels[label])
+            code += rr(b"\xff", 4, R11, wide=False)
         executable.fill(code)
-        unit.call = _ENTER(executable.address + stub)
-        unit.batch = _BATCH(executable.address + stub + (len(code) - stub) // 2)
+        unit.call, unit.batch, unit.prepared = _ENTER(ways[0]), _BATCH(ways[1]), _PREPARED(ways[2])
         if table is not None:
             for slot in compiled.entries:
                 store64(table.address + 8 * slot, unit.entry(slot))
+        return unit
+
+    def _helper(self, program: Program) -> Unit:
+        """A helper's code is ours, and needs no checks."""
+        unit = self._load(program, False)
+        self.units.append(unit)
         return unit
 
     def _constant(self, program: Program, pc: int) -> int:
@@ -150,7 +161,8 @@ class Jit:
         unit, host = self.unit(program), self.host
         before, context = host._callback, host.context
         host._callback, host.context = self.call_back, r1
-        self.settle()
+        if host.settled is not self:
+            self.settle()
         try:
             status = unit.call(r1, r2)
             return self.words[RESULT] if not status else self.fail(status)
@@ -163,6 +175,24 @@ class Jit:
         address, length = self.host.packet
         self._set("packet", address)
         self._set("packet_bytes", length)
+        self.host.settled = self
+
+    def batch(self, program: Program, contexts: bytes, size: int, room: int) -> array[int]:
+        """Run for each context of `size` bytes in `contexts`, copied to `room`; the results, in order. RuntimeFault,
+        whose `run` is the number of the context."""
+        unit, host = self.unit(program), self.host
+        count = len(contexts) // size
+        results = array("Q", bytes(8 * count))
+        source = ctypes.cast(ctypes.c_char_p(contexts), ctypes.c_void_p).value
+        before, context = host._callback, host.context
+        host._callback, host.context = self.call_back, room
+        self.settle()
+        try:
+            if count and (status := unit.batch(source, size, count, results.buffer_info()[0], room)):
+                self.fail(status, count - self._get("rest"))
+        finally:
+            host._callback, host.context = before, context
+        return results
 
     def call_back(self, function: int, arguments: Sequence[int]) -> int:
         """Run a function of the running program for a helper; gives its r0."""
@@ -208,8 +238,8 @@ class Jit:
 
     # ── faults ───────────────────────────────────────────────────────────────────────────────────────────
 
-    def fail(self, status: int) -> int:
-        """Raise what machine code ended with."""
+    def fail(self, status: int, run: int | None = None) -> int:
+        """Raise what machine code ended with; `run` is which of a batch it was."""
         unit, pc = self.place()
         registers = [self._get(f"reg{number}") for number in range(11)]
         if status == state.HELPER:
@@ -222,6 +252,8 @@ class Jit:
             fault = self._fault(status)
         if unit is not None:
             located(fault, unit.program, pc, registers)
+        if run is not None:
+            fault.run = run
         raise fault
 
     def place(self) -> tuple[Unit | None, int]:

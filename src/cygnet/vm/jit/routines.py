@@ -97,6 +97,7 @@ def build(state_address: int) -> Code:
         _leave,
         _flush,
         _enter,
+        _prepared,
         _batch,
         _call_back,
         _check,
@@ -180,22 +181,33 @@ def _features(code: Code, here: bytes) -> None:
     code.add(pop(RBX), b"\xc3")
 
 
-def _batch(code: Code, here: bytes) -> None:
-    """batch(contexts, length, stride, count, results), with the function in rax; gives 0, or a fault's number.
+def _prepared(code: Code, here: bytes) -> None:
+    """prepared(), with the function in rax: `enter` with r1 and r2 from the state, since arguments cost Python more
+    than all the rest."""
+    code.label("prepared")
+    code.add(mov(R10, R9), here, get(RDI, "context"), get(RSI, "length"), mov(R9, R10))
+    code.jump("enter")
 
-    Each context is r1 of one run, `length` r2 of all, and the 64-bit results go to the array. `rest` in the
-    state is how many runs have not ended. Between runs, registers that every function keeps hold what is needed.
+
+def _batch(code: Code, here: bytes) -> None:
+    """batch(contexts, length, count, results, room), with the function in rax; gives 0, or a fault's number.
+
+    Each context is copied to the room, which is r1 of every run; `length` is r2, and the 64-bit results go to an
+    array. `rest` in the state is how many runs have not ended. Between runs, registers that every function keeps
+    hold what is needed.
     """
     context, rest, results, function = RBX, R13, R14, R15
     code.label("batch")
     _begin(code, here)
-    code.add(push(RSI), push(RDX))  # length at rsp + 8, stride at rsp
-    code.add(mov(function, RAX), mov(context, RDI), mov(rest, RCX), mov(results, R8))
+    code.add(push(R8), push(RSI))  # room at rsp + 8, length at rsp
+    code.add(mov(function, RAX), mov(context, RDI), mov(rest, RDX), mov(results, RCX))
     code.add(get(RBP, "stack_top"))
     _flush_if_changed(code, "batch")
     code.align()
     code.label("batch next")
-    code.add(mov(RDI, context), mem(b"\x8b", RSI, RSP, 8, wide=True), put("rest", rest))
+    code.add(mem(b"\x8b", RDI, RSP, 8, wide=True), mem(b"\x8b", RSI, RSP, 0, wide=True))
+    _copy_context(code)
+    code.add(put("rest", rest))
     _start(code)
     code.add(rr(b"\xff", 2, function, wide=False))
     code.add(mem(b"\x89", RAX, results, 0, wide=True), alu_imm(0, results, 8))
@@ -203,6 +215,25 @@ def _batch(code: Code, here: bytes) -> None:
     code.jump("batch next", NE)
     code.add(rr(b"\x31", RAX, RAX, wide=False))
     code.jump("leave")
+
+
+def _copy_context(code: Code) -> None:
+    """rsi bytes from rbx to rdi: words from the end on, then a word that overlaps, or single bytes."""
+    code.add(mov(RCX, RSI), alu_imm(5, RCX, 8))
+    code.jump("batch rest", B)
+    code.label("batch word")
+    code.add(b"\x48\x8b\x04\x0b\x48\x89\x04\x0f", alu_imm(5, RCX, 8))  # rax = [rbx + rcx]; [rdi + rcx] = rax
+    code.jump("batch word", AE)
+    code.add(mem(b"\x8b", RAX, RBX, 0, wide=True), mem(b"\x89", RAX, RDI, 0, wide=True))
+    code.jump("batch copied")
+    code.label("batch rest")
+    code.add(alu_imm(0, RCX, 8))
+    code.label("batch byte")
+    code.add(alu_imm(5, RCX, 1))
+    code.jump("batch copied", B)
+    code.add(b"\x8a\x04\x0b\x88\x04\x0f")  # al = [rbx + rcx]; [rdi + rcx] = al
+    code.jump("batch byte")
+    code.label("batch copied")
 
 
 def _call_back(code: Code, here: bytes) -> None:

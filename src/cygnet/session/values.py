@@ -107,6 +107,8 @@ def _none(vtype: VType, trailer: str) -> Decoder:
 
 def _str(vtype: VType, trailer: str) -> Decoder:
     size = vtype.size
+    if vtype.text == "whole":
+        trailer = ""
     return lambda buffer, offset: text_of(bytes(buffer[offset : offset + size]), trailer)
 
 

@@ -28,7 +28,7 @@ class VType(NamedTuple):
 
     int        size 1 2 4 8, signed           bool      size 1
     enum       size, signed, names            ptr       size 8
-    str        size: capacity, NUL included; ends at the first NUL (no NUL: it was cut)
+    str        size: capacity, NUL included; ends at the first NUL (no NUL: it was cut, unless text = whole)
     buf        size: u32 length, then bytes
     tuple      fields, unnamed                record    fields, named
     struct     fields, named                  array     elem, length

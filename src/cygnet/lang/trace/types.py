@@ -331,7 +331,7 @@ def c_vtype(type: Type) -> VType | None:
         return VType("none", type.size)
     if type.kind == "array":
         if type.elem.kind == "int" and type.elem.size == 1 and type.elem.signed:
-            return VType("str", type.length)
+            return VType("str", type.length, text="whole" if type.extra == "text" else "")
         return _v_array(type)
     if type.kind in ("struct", "str", "ptr", "mac"):
         return vtype(type)

@@ -103,6 +103,7 @@ class Assert(Builtin):
         if bad.preds:
             b.open(bad)
             text = args[1].const.decode() if len(args) > 1 else ""
+            text = text.replace("%", "%%")  # a message is no format
             g.emit("errorf", text="assert failed" + (": " + text if text else ""), span=node.span)
             field = (T.INT64, lambda record, at: g.b.store(record, g.const(1), 8, at))
             g.emit("exit", [field], control=True)

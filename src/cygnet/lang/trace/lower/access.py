@@ -69,7 +69,13 @@ class AccessLowerer(EventLowerer):
                 place.root, place.path = mem.root, f"{mem.path}.{node.name}"
             elif record.name and not mem.offset:
                 place.root, place.path = record.name, node.name
+        self._bound_text(place)
         return place
+
+    def _bound_text(self, place: Mem) -> None:
+        """Text in C's layout in memory of ours ends where its array does: it is not to be copied by words."""
+        if place.space == "bpf" and place.type.kind == "str":
+            place.limit = self.const(place.type.size)
 
     def argument(self, node: ast.Field) -> Value | Mem | Gen:
         """``args.NAME`` of a tracepoint's record, a raw tracepoint's arguments or registers."""
@@ -214,22 +220,22 @@ class AccessLowerer(EventLowerer):
 
     def _element(self, mem: Mem, elem: Type, length: int, node: ast.Index) -> Value | Mem | Gen:
         """Element `node.index` of an array at `mem`; out of bounds is 0 and a warning."""
-        size = T.natural_size(elem)
+        declared = node.operand.type.elem
+        size = T.natural_size(declared if declared is not None else elem)
         const = node.index.const
         if const is not None:
             place = Mem(mem.addr, mem.space, elem, mem.offset + size * int(const))
             if mem.root:
                 place.root, place.path = mem.root, f"{mem.path}[{int(const)}]"
+            self._bound_text(place)
             return self.load_typed(place, elem, stored=False)
         index = self.scalar(node.index)
-        if elem.kind not in T.SCALARS or not length:
-            offset = self.b.binary("mul", index, self.const(size))
-            place = Mem(self.b.add(self.address(mem), offset), mem.space, elem)
-            return self.load_typed(place, elem, stored=False)
+
+        def address() -> Value:
+            return self.b.add(self.address(mem), self.b.binary("mul", index, self.const(size)))
 
         def read() -> Value:
-            address = self.b.add(self.address(mem), self.b.binary("mul", index, self.const(size)))
-            value = self.load_typed(Mem(address, mem.space, elem), elem, stored=False)
+            value = self.load_typed(Mem(address(), mem.space, elem), elem, stored=False)
             assert not isinstance(value, (Mem, Gen))
             return value
 
@@ -238,7 +244,26 @@ class AccessLowerer(EventLowerer):
                                "0 is being used as the result.", node.span)  # fmt: skip
             return self.const(0)
 
-        return self.select("ult", index, self.const(length), read, outside)
+        if not length:
+            return self.load_typed(Mem(address(), mem.space, elem), elem, stored=False)
+        if elem.kind in T.SCALARS:
+            return self.select("ult", index, self.const(length), read, outside)
+        if mem.space != "bpf":  # nothing lies at address 0: what is read there is zeros
+            return Mem(self.select("ult", index, self.const(length), address, outside), mem.space, elem)
+
+        def store(pointer: Value, offset: int, wanted: Type, pad: bool) -> None:
+            def inside() -> None:
+                place = Mem(address(), "bpf", elem)
+                self._bound_text(place)
+                self.put(place, wanted, pointer, offset, pad)
+
+            def zeros() -> None:
+                outside()
+                self.b.memzero(pointer, T.storage(wanted), offset)
+
+            self.choose("ult", index, self.const(length), inside, zeros)
+
+        return Gen(elem, store, once=True)
 
     def low_TupleExpr(self, node: ast.TupleExpr) -> Gen:
         return Gen(node.type, lambda p, o, t, pad: self._store_items(node.items, t, p, o, pad), once=True)

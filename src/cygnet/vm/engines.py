@@ -4,12 +4,9 @@ from __future__ import annotations
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
+    from cygnet.vm.calls import Engine
     from cygnet.vm.host import Host
     from cygnet.vm.program import Program
-
-    Run = Callable[[Program, int, int], int]
 
 
 def run_once(program: Program, memory: bytes | bytearray, engine: str, unsafe: bool, budget: int | None) -> int:
@@ -17,7 +14,7 @@ def run_once(program: Program, memory: bytes | bytearray, engine: str, unsafe: b
     from cygnet.vm.host import Host
 
     with Host(budget=budget) as host:
-        run = engine_of(engine, host, unsafe)
+        run = engine_of(engine, host, unsafe).run
         address = 0
         if memory:
             block = host.memory.block(len(memory), "memory")
@@ -30,20 +27,21 @@ def run_once(program: Program, memory: bytes | bytearray, engine: str, unsafe: b
     return result
 
 
-def engine_of(name: str, host: Host, unsafe: bool = False) -> Run:
-    """What runs programs in a host: a function (program, r1, r2) → r0. ValueError for an unknown engine."""
+def engine_of(name: str, host: Host, unsafe: bool = False) -> Engine:
+    """What runs programs in a host, by its name: jit, python or interpreter. ValueError for any other; NotSupported
+    where there is no machine code for this processor. `unsafe` is for machine code."""
     if name == "jit":
         from cygnet.vm.jit.engine import Jit
 
         jit = Jit(host, unsafe)
         host.closing.append(jit.close)
-        return jit.run
+        return jit
     if name == "python":
         from cygnet.vm.translate.engine import Translator
 
-        return Translator(host).run
+        return Translator(host)
     if name == "interpreter":
-        from cygnet.vm.interpreter import Execution
+        from cygnet.vm.interpreter import Interpreter
 
-        return lambda program, r1, r2: Execution(host, program, r1, r2).run()
+        return Interpreter(host)
     raise ValueError(f"there is no engine {name!r}: jit, python or interpreter")

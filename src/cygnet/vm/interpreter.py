@@ -257,6 +257,17 @@ class Execution:
         return int.from_bytes(SPACE[start + offset : start + offset + size], "big")
 
 
+class Interpreter:
+    """Runs the programs of one host."""
+
+    def __init__(self, host: Host) -> None:
+        self.host = host
+
+    def run(self, program: Program, r1: int = 0, r2: int = 0) -> int:
+        """Run to the end; gives r0. Raises RuntimeFault."""
+        return Execution(self.host, program, r1, r2).run()
+
+
 # ── closures ─────────────────────────────────────────────────────────────────────────────────────────────
 
 

@@ -175,8 +175,9 @@ class World:
         self.retval = 0  # of a cgroup program
         self.cookie = 0  # bpf_get_attach_cookie
         self.function_ip = 0
+        self.counter = (0, 0, 0)  # of the perf event a program is attached to: value, ns enabled, ns running
         self.arguments: tuple[int, ...] = ()  # of the traced function
-        self.function_result = 0
+        self.function_result: int | None = None
         self.attach_type = 0
         # the network
         self.sockets: list[Socket] = []
@@ -203,6 +204,7 @@ class World:
         self.firing = 0  # the timer whose callback runs
         self.locks: set[int] = set()
         self.references: dict[int, int] = {}  # socket's address → how often it was looked up and not released
+        self.descriptors: dict[tuple[str, int], int] = {}  # (kind, address) → descriptor, of what storage hangs on
         self._objects: dict[tuple[str, int], int] = {}
         self._next_object = OBJECTS
 

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from cygnet.source import Span
 
 MAP_KINDS = frozenset(("hash", "lruhash", "percpuhash", "percpulruhash"))
+_LENGTHENED, _LONGEST_MADE = 5, 1024  # growths, before a string gets all that str_concat() makes
 _ROUNDS = 12  # a name's type can only grow a few times: int8 … int64, string sizes
 
 
@@ -41,6 +42,7 @@ class Checker(ExprChecker):
         self.errors: list[TraceTypeError] = []
         self.warnings: list[TraceTypeError] = []
         self.unsafe = False
+        self.own_names = []
         self.function: InlineCall | None = None  # the user function whose body is being looked at
         self.stack_lengths = False  # does the program ask how long stacks are that it keeps?
         self.changed = False
@@ -50,6 +52,7 @@ class Checker(ExprChecker):
         self.loops = 0
         self._grown: tuple[str, Span] | None = None  # the name whose type changed last, and where
         self._variables: dict[tuple[int, int], VarInfo] = {}
+        self._lengthened: dict[VarInfo | MapInfo, int] = {}  # how often a string's capacity has grown
         self._seen: set[tuple[str, int]] = set()
         self.instance: Instance = instances[0] if instances else None  # type: ignore[assignment]
         self.scope = Scope(None)
@@ -200,6 +203,7 @@ class Checker(ExprChecker):
                 f"Argument mismatch for {info.name}: trying to access with arguments: '{T.name(type)}' when map expects "
                 f"arguments: '{T.name(info.key)}'",
                 span,
+                [f"its keys have that type since {info.key_span}"] if info.key_span is not span else [],
             )
         elif merged != info.key:
             info.key = merged
@@ -214,7 +218,8 @@ class Checker(ExprChecker):
         """The type of a name that is given one more value; literals take the sign of what else it is given."""
         known = info.type if isinstance(info, VarInfo) else info.value
         if type.kind != "int" or known.kind not in ("int", "unknown"):
-            return T.promote(known, type)
+            merged = T.promote(known, type)
+            return self._settled(info, merged) if type.kind == known.kind == "str" else merged
         soft = value is not None and flexible(value)
         if soft and known.kind == "int" and not known.signed:
             assert value is not None
@@ -227,6 +232,14 @@ class Checker(ExprChecker):
         else:
             info.soft = False
         return T.promote(known, type)
+
+    def _settled(self, info: VarInfo | MapInfo, merged: Type | None) -> Type | None:
+        """A string that is made of itself ($s = str_concat($s, …)) grows each time: after a few, to all it may have."""
+        known = info.type if isinstance(info, VarInfo) else info.value
+        if merged is None or merged == known:
+            return merged
+        times = self._lengthened[info] = self._lengthened.get(info, 0) + 1
+        return merged if times < _LENGTHENED else T.string(max(merged.size, _LONGEST_MADE))
 
     def grow_value(self, info: MapInfo, type: Type, span: Span, value: ast.Expr | None = None) -> None:
         """A plain value is assigned to a map."""
@@ -248,6 +261,7 @@ class Checker(ExprChecker):
                 f"Type mismatch for {info.name}: trying to assign value of type '{T.name(type)}' when map already has a "
                 f"type '{T.name(info.value)}'",
                 span,
+                [f"it has that type since {info.value_span}"] if info.value_span is not span else [],
             )
         elif merged != info.value:
             info.value = merged
@@ -308,7 +322,10 @@ class Checker(ExprChecker):
 
     def _check_map(self, info: MapInfo) -> None:
         if not info.written and info.read_span is not None:
-            self.error(f"Undefined map: {info.name}", info.read_span)
+            from cygnet.lang.trace.suggest import did_you_mean
+
+            guess = did_you_mean(info.name, [other.name for other in self.maps.values() if other.written])
+            self.error(f"Undefined map: {info.name}", info.read_span, [f"did you mean {guess}?"] if guess else [])
         decl = info.decl
         if decl is None:
             return

@@ -522,6 +522,11 @@ class MapLowerer(ExprLowerer):
     def delete_key(self, target: ast.MapRef, keys: tuple[ast.Expr, ...]) -> Value:
         """Remove a key; 1 when it was there."""
         layout = self.unit.layout(target.name)
+        if layout.agg is not None and layout.agg.kind in ("hist", "lhist", "tseries"):
+            from cygnet.lang.trace.lower.buckets import delete_all, is_divided
+
+            if is_divided(layout):
+                return delete_all(self.whole, layout, keys)
         if layout.key is None:
             return self._delete_scalar(layout)
         result = object()
@@ -545,6 +550,10 @@ class MapLowerer(ExprLowerer):
 
     def has_key(self, target: ast.MapRef, keys: tuple[ast.Expr, ...]) -> Value:
         layout = self.unit.layout(target.name)
+        if layout.bucketed:
+            from cygnet.lang.trace.lower.buckets import has_any
+
+            return has_any(self.whole, layout, keys)
         result = object()
 
         def look(map: str, key: Value) -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 from cygnet.errors import TraceSyntaxError
 from cygnet.lang.trace.lexer import LETTERS, WORD
 from cygnet.source import Span
@@ -11,9 +9,12 @@ from cygnet.source import Span
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from typing import NamedTuple
 
     from cygnet.lang.trace.ast import CDefine
     from cygnet.source import Source
+else:
+    from cygnet.named import NamedTuple
 
 _DIGITS = frozenset("0123456789")
 _LONG = frozenset(("<<", ">>", "<=", ">=", "==", "!=", "&&", "||", "->", "++", "--", "##"))

@@ -107,6 +107,7 @@ def _compile(
 
         resolve(program, config)
     c_types, macros, c_warnings = _c_text(program, target, include_dirs, includes)
+    own_names = [*(fn.name for fn in program.fns), *(macro.name for macro in program.macros)]
     program = _expand(program, params)
     if dump:
         dump.program("ast", program)
@@ -125,6 +126,7 @@ def _compile(
         define_types(types, c_types, macros)
     checker = Checker(program, instances, types, config, params)
     checker.unsafe = unsafe
+    checker.own_names = own_names
     checker.run()
     _check_parameters(params)
     if dump:

@@ -158,6 +158,10 @@ _BASIC = {
 }  # fmt: skip
 
 
+#: types of the language that are no C types
+_WRITTEN = frozenset(("string", "buffer", "inet", "mac_address", "username"))
+
+
 class CTypes:
     """Finds C types by name: the program's own first, then the system's BTF. Caches what it has made."""
 
@@ -173,6 +177,23 @@ class CTypes:
     def btf(self) -> Btf | None:
         btf: Btf | None = self._target.btf()
         return btf
+
+    def similar(self, keyword: str, base: str) -> str | None:
+        """A type whose name is nearly `base`, for a hint."""
+        from cygnet.lang.trace.suggest import did_you_mean
+
+        names = {name.rpartition(" ")[2] for name in self.own}
+        if not keyword:
+            names |= _BASIC.keys() | _WRITTEN
+        if self.btf is not None and len(base) > 2:
+            names.update(self.btf.names_starting(base[:2]))
+        letters = sorted(base)
+        for _ in range(8):  # of names that are equally near, those with the same letters first
+            guess = did_you_mean(base, sorted(names, key=lambda name: (sorted(name) != letters, name)))
+            if guess is None or guess in _WRITTEN or self.find(keyword, guess) is not None:
+                return guess
+            names.discard(guess)
+        return None
 
     def opaque(self, keyword: str, name: str) -> Type:
         """The type for a name that nobody defines: a pointer to it may still be carried about."""

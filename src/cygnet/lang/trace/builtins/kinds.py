@@ -145,7 +145,7 @@ class GetOpt(Builtin):
             return default  # type: ignore[return-value]
         if isinstance(default, bool):
             if given.lower() in ("", *_TRUE):
-                return _TRUE.get(given.lower(), True)
+                return bool(_TRUE.get(given.lower(), True))
             c.error(f"Invalid value for boolean argument '{name}': {given}", node.span)
             return default
         if isinstance(default, int):

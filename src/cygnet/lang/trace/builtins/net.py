@@ -34,7 +34,8 @@ class Ntop(Builtin):
             if type.size not in (4, 16):
                 c.error(f"ntop() expects 4 or 16 bytes, not {type.size}", args[-1].span)
         elif type.kind == "str":
-            pass
+            if type.size not in (4, 5, 16, 17):  # with or without the NUL of a literal
+                c.error(f"ntop() expects 4 or 16 bytes, not '{T.name(type)}'", args[-1].span)
         elif type.kind not in ("int", "ptr", "unknown"):
             c.error(f"ntop() expects an integer or array argument, not '{T.name(type)}'", args[-1].span)
         return T.INET

@@ -47,7 +47,13 @@ class AccessChecker(CheckBase):
         member = type.extra.find(node.name)
         if member is None:
             if not type.extra.size and not type.extra.flat():
-                self.error(f"Unknown type: '{T.name(type)}' is not defined, so its fields are not known", node.span)
+                record = type.extra
+                guess = self.types.similar(record.keyword, record.name) if self.final else None
+                self.error(
+                    f"Unknown type: '{T.name(type)}' is not defined, so its fields are not known",
+                    node.span,
+                    [f"did you mean {record.keyword} {guess}?"] if guess else [],
+                )
             else:
                 self._no_member(node, T.name(type), list(type.extra.flat()))
             return T.UNKNOWN

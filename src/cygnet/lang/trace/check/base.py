@@ -45,6 +45,7 @@ class CheckBase:
     grow_value: Callable[[MapInfo, Type, Span], None]
     _touch: Callable[[VarInfo, ast.Var], None]
     changed: bool
+    own_names: list[str]  # the program's functions and macros
     whole: Checker  # this object, as the builtins know it
     expr: Callable[..., Type]
     value: Callable[[ast.Expr], Type]

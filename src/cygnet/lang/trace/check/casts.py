@@ -50,6 +50,9 @@ class CastChecker(CheckBase):
     def _unknown_type(self, node: ast.TypeName) -> None:
         name = f"{node.keyword} {node.base}".strip()
         hints = [] if self.types.btf is not None else ["this kernel has no BTF: define the type in the program"]
+        guess = self.types.similar(node.keyword, node.base) if self.final else None
+        if guess:
+            hints.append(f"did you mean {node.keyword} {guess}?".replace("  ", " "))
         self.error(f"Unknown type: '{name}'", node.span, hints)
 
     def expr_TypeName(self, node: ast.TypeName) -> Type:

@@ -183,13 +183,9 @@ class ExprChecker(OperatorChecker, AccessChecker, CastChecker):
 
         row = find(node.name)
         if row is None:
-            fn = next((fn for fn in self.instance.program.fns if fn.name == node.name), None)
-            if fn is not None:
-                self.error("User functions (fn) are not yet compiled", node.name_span, ["a macro may serve"])
-                return T.UNKNOWN
             from cygnet.lang.trace.suggest import did_you_mean
 
-            guess = did_you_mean(node.name, [*names(), *self.AGGREGATES])
+            guess = did_you_mean(node.name, [*self.own_names, *names(), *self.AGGREGATES])
             self.error(f"Unknown function: '{node.name}'", node.name_span, [f"did you mean {guess}?"] if guess else [])
             return T.UNKNOWN
         least, most = row.arity

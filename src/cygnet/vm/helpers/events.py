@@ -36,7 +36,7 @@ def _output(machine: Host, map: int, flags: int, data: int, size: int, with_pack
     if not with_packet and size > _MAX_RECORD:
         return -E2BIG
     if packet is not None and wanted:
-        record += packet.bytes()[:wanted]
+        record += packet.payload()[:wanted]
     return int(of.output(record, flags & MASK32, machine.cpu))
 
 

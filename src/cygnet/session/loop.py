@@ -45,7 +45,7 @@ class Loop:
     after some milliseconds, then ever more seldom, at last every second.
     """
 
-    __slots__ = ("_epoll", "_exit_seen", "_last_lost", "_last_report", "_lost", "_moved", "_nap", "_rest",
+    __slots__ = ("_epoll", "_exit_seen", "_full", "_last_lost", "_last_report", "_lost", "_moved", "_nap", "_rest",
                  "_rest_until", "chore", "ended", "on_signal", "ring", "signals", "state", "stopped",
                  "words")  # fmt: skip
 
@@ -58,6 +58,7 @@ class Loop:
         self.on_signal: dict[int, Callable[[], None]] = {}
         self.stopped = False
         self._exit_seen = False
+        self._full: set[str] = set()  # maps that were said to be full
         self._lost = self._last_lost = 0
         self._last_report = 0.0
         self.chore: Callable[[], None] | None = None
@@ -141,9 +142,20 @@ class Loop:
             if not self.state.stopped:
                 self.state.stop(asked - 1 >> 8)
         self._exit_seen = asked != 0
+        if len(self._full) < len(self.words.control.drop_maps):
+            self._tell_full()
         self._lost = self.words.get(words.LOST)
         if self._lost != self._last_lost:
             self.report_lost()
+
+    def _tell_full(self) -> None:
+        """Say once of each map that it is full; how much was dropped is told at the end."""
+        assert self.words is not None
+        for name, _ in self.words.drops():
+            if name not in self._full:
+                self._full.add(name)
+                if self.state.options.warnings:
+                    self.state.out.say(f"WARNING: {name} is full: new keys are dropped (config max_map_keys)\n")
 
     def _pending(self) -> None:
         bits = self.words.take_pending() if self.words is not None else 0
@@ -178,6 +190,8 @@ class Loop:
     def _sleep(self) -> None:
         """Sleep until something happens. The writers wake us only while the word SLEEPS is 1."""
         timeout = _POLL if self._lost != self._last_lost else -1.0
+        if timeout < 0 and self.words is not None and len(self._full) < len(self.words.control.drop_maps):
+            timeout = _REPORT  # a map that fills up wakes nobody
         if self.chore is not None:
             rest = max(0.001, self._rest_until - monotonic())
             timeout = min(timeout, rest) if timeout > 0 else rest

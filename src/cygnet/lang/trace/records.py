@@ -99,7 +99,8 @@ class BtfRecord(CRecord):
     def __init__(self, types: CTypes, btf_type: BtfType) -> None:
         from cygnet.btf import kinds
 
-        super().__init__("union" if btf_type.kind == kinds.UNION else "struct", btf_type.name, btf_type.size, btf_type.btf is types.btf)
+        keyword = "union" if btf_type.kind == kinds.UNION else "struct"
+        super().__init__(keyword, btf_type.name, btf_type.size, btf_type.btf is types.btf)
         self.types = types
         self.btf_type = btf_type
         self._one: dict[str, CMember | None] = {}
@@ -167,6 +168,7 @@ class CTypes:
 
     def __init__(self, target: Any) -> None:
         self._target = target
+        self._btf: Any = False  # not asked for yet
         self._by_position: dict[tuple[int, int, str], Type] = {}
         self._opaque: dict[str, Type] = {}
         self._records: dict[tuple[int, int], CRecord] = {}
@@ -175,8 +177,15 @@ class CTypes:
 
     @property
     def btf(self) -> Btf | None:
-        btf: Btf | None = self._target.btf()
-        return btf
+        if self._btf is False:
+            from cygnet.errors import NotSupported
+
+            try:
+                self._btf = self._target.btf()
+            except NotSupported:  # the program's own definitions must do
+                self._btf = None
+        known: Btf | None = self._btf
+        return known
 
     def similar(self, keyword: str, base: str) -> str | None:
         """A type whose name is nearly `base`, for a hint."""

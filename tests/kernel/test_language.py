@@ -75,9 +75,7 @@ def run(command: list[str], environment: dict[str, str], cache: Path) -> Output:
     variables = {"TEXT": TEXT, **os.environ, "TZ": "UTC", "PYTHONPYCACHEPREFIX": str(cache), **environment}
     variables.pop("PYTHONDONTWRITEBYTECODE", None)
     try:
-        done = subprocess.run(
-            command, capture_output=True, timeout=LONGEST_S, env=variables, stdin=subprocess.DEVNULL
-        )
+        done = subprocess.run(command, capture_output=True, timeout=LONGEST_S, env=variables, stdin=subprocess.DEVNULL)
     except subprocess.TimeoutExpired as error:
         return Output(-1, (error.stdout or b"").decode("utf-8", "replace"), "did not end", "")
     out, warnings = split_warnings(done.stdout.decode("utf-8", "replace"))
@@ -85,7 +83,11 @@ def run(command: list[str], environment: dict[str, str], cache: Path) -> Output:
 
 
 def ours(case: Any, cache: Path) -> Output:
-    return run([str(cache / "cygnet"), "trace", *case.words("ARGS"), "-e", case.program, *case.words("PARAMS")], case.environment, cache)
+    return run(
+        [str(cache / "cygnet"), "trace", *case.words("ARGS"), "-e", case.program, *case.words("PARAMS")],
+        case.environment,
+        cache,
+    )
 
 
 def peer_program(text: str) -> str:

@@ -284,7 +284,9 @@ def _generate(
     programs, links, scratch = _programs(lowered, config, source)
     if dump:
         dump.instructions(programs)
-    control = Control(CONTROL, RING if unit.uses_ring else "", DROP_WORDS, tuple(unit.drops), ACTION_WORDS, unit.pending)
+    control = Control(
+        CONTROL, RING if unit.uses_ring else "", DROP_WORDS, tuple(unit.drops), ACTION_WORDS, unit.pending
+    )
     return ObjectSpec(
         programs=tuple(programs),
         maps=tuple(unit.map_specs(scratch, len(programs))),

@@ -47,7 +47,11 @@ _OLD = {
 }
 _RETIRED = frozenset(
     (
-        "unstable_macro", "unstable_map_decl", "unstable_import", "unstable_addr", "symbol_source",
+        "unstable_macro",
+        "unstable_map_decl",
+        "unstable_import",
+        "unstable_addr",
+        "symbol_source",
         "max_type_res_iterations",
     )
 )

@@ -42,7 +42,6 @@ class InlineCall(ast.Expr):
         self.target = target
         self.body = body
 
-
     @property
     def name(self) -> str:
         return self.fn.name or ""

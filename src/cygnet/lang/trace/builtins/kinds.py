@@ -140,7 +140,7 @@ class GetOpt(Builtin):
         from cygnet.lang.trace.config import _TRUE
         from cygnet.lang.trace.instances import parse_number
 
-        given = c.params.named.get(name)
+        given: str | None = c.params.named.get(name)
         if given is None:
             return default  # type: ignore[return-value]
         if isinstance(default, bool):

@@ -149,7 +149,6 @@ class Print(Builtin):
             g.emit("print_value", [g.field(first)])
         return g.const(0)
 
-
     @staticmethod
     def _stats(g: Lowerer, node: ast.Expr) -> tuple[Type, Callable[[Value, int], None]]:
         """One stats() as a record of its three numbers."""

@@ -146,7 +146,9 @@ class Reg(Builtin):
         elif name is not None and name not in registers.offsets(machine(c.instance.target)):
             arch = machine(c.instance.target)
             known = " ".join(registers.offsets(arch))
-            c.error(f"'{name}' is not a valid register on this architecture ({arch})", args[0].span, ["one of " + known])
+            c.error(
+                f"'{name}' is not a valid register on this architecture ({arch})", args[0].span, ["one of " + known]
+            )
         needs_context(c, node, "reg()")
         return T.UINT64
 

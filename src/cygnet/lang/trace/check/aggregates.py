@@ -63,7 +63,7 @@ def _check_series(c: ExprChecker, node: ast.Call, signed: bool) -> Agg:
         const = node.args[3].const
         how = const.decode("utf-8", "replace") if isinstance(const, bytes) else ""
         if how not in _SERIES:
-            c.error("tseries() keeps \"avg\", \"max\", \"min\" or \"sum\" of an interval", node.args[3].span)
+            c.error('tseries() keeps "avg", "max", "min" or "sum" of an interval', node.args[3].span)
             how = "last"
     if interval is None or count is None:
         return Agg("tseries", signed, (1, 1, how))

@@ -256,7 +256,9 @@ class OperatorChecker(CheckBase):
             self.warn("the pointers belong to different address spaces: kernel and user", node.op_span,
                       ["kptr() and uptr() say where a pointer points"])  # fmt: skip
         elif left.elem is not None and right.elem is not None and T.name(left) != T.name(right):
-            self.warn(f"comparison of pointers of different types: '{T.name(left)}' and '{T.name(right)}'", node.op_span)
+            self.warn(
+                f"comparison of pointers of different types: '{T.name(left)}' and '{T.name(right)}'", node.op_span
+            )
 
     @staticmethod
     def _integral(type: Type) -> bool:

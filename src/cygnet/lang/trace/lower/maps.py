@@ -161,9 +161,7 @@ class MapLowerer(ExprLowerer):
 
             def read(map: str, key: Value) -> None:
                 found = self.b.call("map_lookup_elem", self.b.map(map), key)
-                self.choose(
-                    "ne", found, self.const(0), lambda: self.b.write(result, self.b.load(found, 8)), missing
-                )
+                self.choose("ne", found, self.const(0), lambda: self.b.write(result, self.b.load(found, 8)), missing)
 
             def missing() -> None:
                 self.b.write(result, self.const(0))

@@ -179,7 +179,7 @@ class Execution:
         if slot >= 0:
             return self.enter(slot, after)
         if address not in self.host.helpers:
-            raise RuntimeFault(f"call of {address:#x}, where no function is")
+            raise HelperFault(f"call of {address:#x}, where no function is")
         self.registers[0] = self.call_helper(address)
         return after
 

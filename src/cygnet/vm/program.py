@@ -92,11 +92,7 @@ class Program:
     @cached_property
     def starts(self) -> list[int]:
         """The slots at which functions begin; the first is 0."""
-        called = {0}
-        for step in self.steps.values():
-            if step.row.name in ("call_local", "lddw_func") and step.target is not None:
-                called.add(step.target)
-        return sorted(called)
+        return _starts(self.steps)
 
     def line_at(self, pc: int) -> LineInfo | None:
         """The source line that the instruction at `pc` belongs to."""
@@ -136,10 +132,33 @@ def decode_steps(program: Program) -> dict[int, Step]:
         pc = after
     for step in steps.values():
         if step.target is not None and step.target not in steps:
-            raise RuntimeFault(
-                f"slot {step.pc} jumps to slot {step.target}, where no instruction begins", step.pc, step.insn
-            )
+            message = f"slot {step.pc} jumps to slot {step.target}, where no instruction begins"
+            raise RuntimeFault(message, step.pc, step.insn)
+    check_functions(steps, count)
     return steps
+
+
+def _starts(steps: Mapping[int, Step]) -> list[int]:
+    called = {0}
+    for step in steps.values():
+        if step.row.name in ("call_local", "lddw_func") and step.target is not None:
+            called.add(step.target)
+    return sorted(called)
+
+
+def check_functions(steps: Mapping[int, Step], count: int) -> None:
+    """A function ends with an exit or a jump, and nothing jumps into another."""
+    starts = _starts(steps)
+    ends = [*starts[1:], count]
+    number = 0
+    for step in steps.values():
+        while step.pc >= ends[number]:
+            number += 1
+        if step.next == ends[number] and step.row.form not in ("exit", "goto"):
+            raise RuntimeFault(f"the last instruction of a function, at slot {step.pc}, goes on", step.pc, step.insn)
+        jumps = step.row.form in ("jump", "goto") and step.target is not None
+        if jumps and not starts[number] <= (step.target or 0) < ends[number]:
+            raise RuntimeFault(f"slot {step.pc} jumps into another function", step.pc, step.insn)
 
 
 _UNSUPPORTED = frozenset(("arena_user", "arena_kernel"))

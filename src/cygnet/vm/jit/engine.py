@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import platform
+import struct
 import sys
 from array import array
 from functools import partial
@@ -126,7 +127,7 @@ class Jit:
             constant = partial(self._constant, program)
             compiled = Compiler(program, checked, constant, address, self.wide_slots, self.natives).compile()
             self._set("wide_used", 16 * (state.WIDE_SLOTS - len(self.wide_slots)))
-        except (Unfit, KeyError):
+        except (Unfit, LookupError, struct.error):
             program.starts  # noqa: B018  the careful decoder says what is wrong
             raise RuntimeFault("the program cannot be compiled", 0) from None
         stub = len(compiled.code)
@@ -275,7 +276,7 @@ class Jit:
             return RuntimeFault(f"more than {MAX_FRAMES} calls deep")
         if status == state.ALIGNMENT:
             return MemoryFault("atomic access that is not aligned")
-        return RuntimeFault("call through a register, where no function is")
+        return HelperFault("call through a register, where no function is")
 
     def close(self) -> None:
         for unit in self.units:

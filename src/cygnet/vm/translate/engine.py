@@ -191,7 +191,7 @@ class Translator:
             return unit.functions[slot](*registers[:5], r10 - FRAME_BYTES, *registers[6:])
         helper = self.host.helpers.get(address)
         if helper is None:
-            raise RuntimeFault(f"call of {address:#x}, where no function is")
+            raise HelperFault(f"call of {address:#x}, where no function is")
         return int(helper.function(self.host, *registers[: helper.arity])) & MASK64
 
 

@@ -7,6 +7,7 @@ entered. Those on the stack, and floating-point numbers, are left out.
 from __future__ import annotations
 
 from cygnet.elf.dwarf import numbers as n
+from cygnet.elf.dwarf.cursor import guarded
 from cygnet.errors import ElfError
 from cygnet.facts.registers import argument_offset
 from cygnet.probes.dwarftypes import Converter, plain, size_of
@@ -24,12 +25,17 @@ _RECORDS = frozenset((n.TAG_STRUCT, n.TAG_CLASS, n.TAG_UNION))
 def parameters(dwarf: Dwarf, address: int, machine: str) -> tuple[Arg, ...]:
     """The parameters of the function that begins at an address; none when its debug information is missing or wrong."""
     try:
-        function = dwarf.function_at(address)
-        if function is None or address not in [start for start, _ in function.ranges()]:
-            return ()
-        return _parameters(function, machine)
-    except (ElfError, TypeError, ValueError):  # what lies must not stop a probe that does not ask for it
+        return _at(dwarf, address, machine)
+    except ElfError:  # what lies must not stop a probe that does not ask for it
         return ()
+
+
+@guarded
+def _at(dwarf: Dwarf, address: int, machine: str) -> tuple[Arg, ...]:
+    function = dwarf.function_at(address)
+    if function is None or address not in [start for start, _ in function.ranges()]:
+        return ()
+    return _parameters(function, machine)
 
 
 def _parameters(function: Entry, machine: str) -> tuple[Arg, ...]:

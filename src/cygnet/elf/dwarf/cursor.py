@@ -6,9 +6,11 @@ from cygnet.errors import ElfError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Final
+    from collections.abc import Callable
+    from typing import Any, Final, TypeVar
 
     Buffer = bytes | memoryview
+    F = TypeVar("F", bound=Callable[..., Any])
 
 _CHUNK: Final = 64
 
@@ -69,6 +71,21 @@ class Cursor:
         """(length of what follows, size of an offset in it: 4 or 8)."""
         length = self.uint(4)
         return (self.uint(8), 8) if length == 0xFFFFFFFF else (length, 4)
+
+
+def guarded(function: F) -> F:
+    """A question to debug information, which may lie: whatever goes wrong because of that is an ElfError."""
+
+    def ask(*args: Any, **named: Any) -> Any:
+        try:
+            return function(*args, **named)
+        except (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError) as error:
+            if isinstance(error, ElfError):
+                raise
+            raise ElfError(f"debug information makes no sense: {error}") from error
+
+    ask.__doc__ = function.__doc__
+    return ask  # type: ignore[return-value]
 
 
 def cstring(data: Buffer, at: int) -> bytes:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from cygnet.elf.dwarf import numbers as n
-from cygnet.elf.dwarf.cursor import Cursor, cstring
+from cygnet.elf.dwarf.cursor import Cursor, cstring, guarded
 from cygnet.errors import ElfError
 
 TYPE_CHECKING = False
@@ -337,6 +337,7 @@ class Dwarf:
                 return unit
         return None
 
+    @guarded
     def function_at(self, address: int) -> Entry | None:
         """The function (not an inlined one) that covers an address."""
         unit = self.unit_of(address)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from cygnet.elf.dwarf import numbers as n
-from cygnet.elf.dwarf.cursor import Cursor
+from cygnet.elf.dwarf.cursor import Cursor, guarded
 from cygnet.errors import ElfError
 
 TYPE_CHECKING = False
@@ -91,7 +91,10 @@ class Program:
 
     def _table(self, cursor: Cursor) -> list[dict[int, Any]]:
         formats = [(cursor.uleb(), cursor.uleb()) for _ in range(cursor.uint(1))]
-        return [{kind: self._field(cursor, form) for kind, form in formats} for _ in range(cursor.uleb())]
+        count = cursor.uleb()
+        if not formats:  # nothing is said of any of them
+            return []
+        return [{kind: self._field(cursor, form) for kind, form in formats} for _ in range(count)]
 
     def _field(self, cursor: Cursor, form: int) -> Any:
         if form == n.FORM_STRING:
@@ -169,6 +172,7 @@ def same_file(path: str, wanted: str) -> bool:
     return path == wanted or path.endswith("/" + wanted.removeprefix("./"))
 
 
+@guarded
 def line_addresses(dwarf: Dwarf, file: str, line: int, column: int = 0) -> tuple[list[int], set[int], set[str]]:
     """(addresses where code of that line begins, all lines of the file that have code, the files that were meant)."""
     found: list[int] = []

@@ -16,7 +16,9 @@ else:
 class MapSpec(NamedTuple):
     """One kernel or VM map. Sizes in bytes; `type` is a BPF_MAP_TYPE number.
 
-    `data` is what the only value of an array map holds from the start.
+    `data` is what the only value of an array map holds from the start; programs cannot change it once it is `frozen`.
+    `inner` is what a map of maps holds. `btf` (bytes) and `value_type_id` describe the value; locks, timers and kernel
+    pointers in it may be given as (kind, offset) pairs in `fields` instead (kinds: verifier.program.SPECIAL_BYTES).
     """
 
     name: str
@@ -26,6 +28,11 @@ class MapSpec(NamedTuple):
     max_entries: int
     flags: int = 0
     data: bytes = b""
+    frozen: bool = False
+    inner: MapSpec | None = None
+    btf: Any = None
+    value_type_id: int = 0
+    fields: tuple[tuple[str, int], ...] = ()
 
 
 class LineInfo(NamedTuple):

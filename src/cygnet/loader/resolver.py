@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class SystemResolver:
-    """A relocs.Resolver. The target is asked for only by the relocations that need it, each thing once.
+    """A spec.apply.Resolver. The target is asked for only by the relocations that need it, each thing once.
 
     `maps` gives the file descriptors of maps by name, `session` the numbers of the run. Addresses of
     kernel symbols come from `ksyms`, which reads them; `has_feature` tells what the kernel can do.

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from cygnet.kernel.maps import KernelMap
 from cygnet.kernel.progs import Program
-from cygnet.loader.relocs import apply
 from cygnet.loader.resolver import SystemResolver
+from cygnet.spec.apply import apply
 from cygnet.spec.objects import ObjectSpec
 
 TYPE_CHECKING = False

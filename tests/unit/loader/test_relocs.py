@@ -13,8 +13,8 @@ from cygnet.isa.encode import decode, encode
 from cygnet.isa.insn import Insn, imm64, ld_imm64
 from cygnet.kernel.tracefs import parse_format
 from cygnet.loader.ksyms import address
-from cygnet.loader.relocs import apply
 from cygnet.loader.resolver import SystemResolver
+from cygnet.spec.apply import apply
 from cygnet.spec.objects import ProgramSpec
 from cygnet.spec.relocs import Reloc
 

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from cygnet.isa.opcodes import Opcode
+    from cygnet.vm.coverage import Coverage
     from cygnet.vm.host import Host
     from cygnet.vm.program import Program, Step
 
@@ -69,6 +70,7 @@ class Execution:
         self.budget = (host.budget or DEFAULT_BUDGET) if budget is None else budget
         self.clock = repeat(None, self.budget)  # ticks once an instruction, callbacks included
         self.finished = False
+        self.coverage: Coverage | None = None  # what counts instructions
         self.floor = 0  # frames that a callback must leave alone
 
     # ── running ──────────────────────────────────────────────────────────────────────────────────────────
@@ -91,6 +93,11 @@ class Execution:
         """Steps until the program ends or another takes its place."""
         registers, closures, pc = self.registers, self.closures, self.pc
         try:
+            if self.coverage is not None:
+                counts = self.coverage.counts(self.program)
+                for _ in self.clock:
+                    counts[pc] += 1
+                    pc = closures[pc](registers)
             for _ in self.clock:
                 pc = closures[pc](registers)
         except Finished:
@@ -112,6 +119,8 @@ class Execution:
         host.read_window[:] = host.write_window[:] = (0, 0)
         try:
             next(self.clock)
+            if self.coverage is not None:
+                self.coverage.counts(self.program)[self.pc] += 1
             self.pc = self.closures[self.pc](self.registers)
         except Finished:
             self.finished = True

@@ -123,5 +123,5 @@ def text_address(text: str) -> int:
 
 
 def tracepoint_attr(event_id: int) -> bytearray:
-    """Every hit of a tracepoint is an event."""
-    return event_attr(perf.PERF_TYPE_TRACEPOINT, event_id, period=1)
+    """An event that counts hits: programs run at each, and some tracepoints (irq_work's) refuse to be sampled."""
+    return event_attr(perf.PERF_TYPE_TRACEPOINT, event_id)

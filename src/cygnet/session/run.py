@@ -49,9 +49,10 @@ if TYPE_CHECKING:
 INTERRUPTED = 255  # a signal while loading or attaching
 _NOTIFY = "__BPFTRACE_NOTIFY_PROBES_ATTACHED"
 # The kernel calls the programs of these kinds in the reverse order of attaching.
-_REVERSED = frozenset(("uprobe", "uretprobe", "usdt", "software", "kprobe", "fentry"))
+_REVERSED = frozenset(("uprobe", "uretprobe", "usdt", "software", "kprobe", "fentry", "fexit"))
 _NO_PLACE = frozenset(("begin", "end", "signal", "test", "bench"))
-_SCOPED = frozenset(("uprobe", "uretprobe", "usdt", "perf_sample", "software", "hardware"))
+_MANY = 100  # probes, from which on attaching shows how far it has come
+_SCOPED = frozenset(("uprobe", "uretprobe", "usdt", "perf_sample", "software", "hardware", "watchpoint"))
 
 
 def run(spec: ObjectSpec, options: Options, world: World, runtime: MakeRuntime, signals: Signals | None = None) -> int:
@@ -199,7 +200,7 @@ class _Session:
         links = [self._scoped(link) for link in self.spec.links if link.kind not in _NO_PLACE]
         forward = [link for link in links if link.kind not in _REVERSED]
         backward = [link for link in reversed(links) if link.kind in _REVERSED]
-        held = self.runtime.attach_all(forward + backward, progress=self._check_interrupt, failed=self._not_attached)
+        held = self.runtime.attach_all(forward + backward, progress=self._progress(len(links)), failed=self._not_attached)
         if links and not held:
             raise _AllFailed("no probe could be attached")
         return len(self.spec.links) - len(links) + held
@@ -210,6 +211,20 @@ class _Session:
             raise error
         if missing == "warn":
             self._say(f"WARNING: {link.probe} is skipped: {error}\n")
+
+    def _progress(self, total: int) -> Callable[[int, int], None]:
+        """What is called after each step of a long attachment: it looks for an interrupt, and tells a person who waits."""
+        if total < _MANY or self.options.quiet or not os.isatty(2):
+            return self._check_interrupt
+
+        def show(done: int, total: int) -> None:
+            self._check_interrupt(done, total)
+            if done == total:
+                os.write(2, b"\r\033[K")
+            elif done % _MANY == 0:
+                os.write(2, f"\rAttaching {done} of {total} probes".encode())
+
+        return show
 
     def _check_interrupt(self, done: int, total: int) -> None:
         if self.signals.interrupted:

@@ -332,7 +332,7 @@ class Checker(ExprChecker):
         if info.keyed is None:
             self.warn(f"Unused map: {info.name}", decl.span)
         elif not info.keyed:
-            self.error(f"{info.name} is declared as {decl.kind} and used without a key", info.span)
+            self.warn(f"{info.name} is used without a key: its declaration has no effect", decl.span)
         elif info.agg is not None and decl.kind in ("hash", "lruhash"):
             self.error(
                 f"{info.name} is declared as {decl.kind}, which does not hold {info.agg.kind}()",

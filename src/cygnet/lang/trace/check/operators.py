@@ -17,6 +17,10 @@ if TYPE_CHECKING:
 
 _COMPARE = frozenset(("==", "!=", "<", ">", "<=", ">="))
 _U64 = (1 << 64) - 1
+#: kinds besides numbers and pointers of which two values are equal or not
+_EQUALS = frozenset(
+    ("str", "mac", "inet", "usym", "ksym", "kstack", "ustack", "buf", "username", "cgroup", "timestamp", "gfp")
+)
 
 
 def _fold(op: str, a: int, b: int) -> int:
@@ -219,7 +223,7 @@ class OperatorChecker(CheckBase):
             return T.BOOL
         equality = node.op in ("==", "!=")
         if left.kind == right.kind and equality:
-            if left.kind in ("str", "mac", "inet", "usym", "ksym", "kstack", "ustack", "buf"):
+            if left.kind in _EQUALS:
                 return T.BOOL
             if left.kind == "array" and left.length == right.length:
                 return T.BOOL

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from cygnet.kernel.maps import KernelMap
 from cygnet.kernel.progs import Program
-from cygnet.loader.resolver import SystemResolver
 from cygnet.spec.apply import apply
 from cygnet.spec.objects import ObjectSpec
+from cygnet.spec.resolver import SystemResolver
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -21,7 +21,9 @@ if TYPE_CHECKING:
     from typing import Any
 
     from cygnet.maps.memory import Regions
+    from cygnet.vm.host import Host
     from cygnet.vm.packets import Packet
+    from cygnet.vm.program import Program
     from cygnet.vm.sockets import Socket
 
 # Where the kernel's direct map begins on x86-64: simulated objects get addresses there, which no memory has.
@@ -202,6 +204,9 @@ class World:
         self.seq = bytearray()  # what an iterator wrote
         self.timers: dict[int, Timer] = {}
         self.firing = 0  # the timer whose callback runs
+        self.entries: dict[tuple[int, int], Program] = {}  # programs that enter callbacks
+        self.variables: dict[str, list[bytes]] = {}  # per-CPU variables of the kernel, a value for each CPU
+        self.variable_places: dict[str, tuple[int, int]] = {}  # (address, bytes from CPU to CPU)
         self.locks: set[int] = set()
         self.references: dict[int, int] = {}  # socket's address → how often it was looked up and not released
         self.descriptors: dict[tuple[str, int], int] = {}  # (kind, address) → descriptor, of what storage hangs on
@@ -268,6 +273,18 @@ class World:
     @property
     def task_address(self) -> int:
         return self.task.address or self.object_address("task", self.task.pid)
+
+    def variable(self, host: Host, name: str) -> int:
+        """The address of a per-CPU variable, whose values `variables` has; zeros of 8 bytes when it has not."""
+        if name not in self.variable_places:
+            values = self.variables.get(name) or [bytes(8)]
+            stride = max(len(value) for value in values) + 7 & ~7
+            block = host.memory.block(stride * host.map_host.cpus, f"variable {name}", item=stride, stride=stride)
+            for cpu in range(host.map_host.cpus):
+                value = values[min(cpu, len(values) - 1)]
+                block.view[cpu * stride : cpu * stride + len(value)] = value
+            self.variable_places[name] = block.address, stride
+        return self.variable_places[name][0]
 
     def interface(self, number: int) -> int | None:
         """The MTU of an interface; None when there is none."""

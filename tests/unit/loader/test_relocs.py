@@ -13,10 +13,10 @@ from cygnet.isa.encode import decode, encode
 from cygnet.isa.insn import Insn, imm64, ld_imm64
 from cygnet.kernel.tracefs import parse_format
 from cygnet.loader.ksyms import address
-from cygnet.loader.resolver import SystemResolver
 from cygnet.spec.apply import apply
 from cygnet.spec.objects import ProgramSpec
 from cygnet.spec.relocs import Reloc
+from cygnet.spec.resolver import SystemResolver
 
 FORMAT = (
     "ID: 1\nformat:\n\tfield:int a;\toffset:24;\tsize:4;\tsigned:1;\n\tfield:u64 b;\toffset:40;\tsize:8;\tsigned:0;\n"

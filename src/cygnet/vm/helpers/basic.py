@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from cygnet.errors import HelperFault
 from cygnet.vm.helpers.registry import helper
 
 TYPE_CHECKING = False
@@ -49,3 +50,19 @@ def get_smp_processor_id(machine: Host) -> int:
 @helper("get_numa_node_id")
 def get_numa_node_id(machine: Host) -> int:
     return machine.world.numa_node
+
+
+@helper("per_cpu_ptr")
+def per_cpu_ptr(machine: Host, variable: int, cpu: int) -> int:
+    """The address of a kernel variable on a CPU; 0 for a CPU that does not exist."""
+    if cpu & 0xFFFFFFFF >= machine.map_host.cpus:
+        return 0
+    for address, stride in machine.world.variable_places.values():
+        if address == variable:
+            return address + (cpu & 0xFFFFFFFF) * stride
+    raise HelperFault(f"{variable:#x} is no per-CPU variable")
+
+
+@helper("this_cpu_ptr")
+def this_cpu_ptr(machine: Host, variable: int) -> int:
+    return per_cpu_ptr(machine, variable, machine.cpu)

@@ -200,5 +200,5 @@ def user_ringbuf_drain(machine: Host, map: int, function: int, context: int, fla
                 break
     finally:
         machine._draining = None  # type: ignore[attr-defined]
-        block.close()
+        machine.memory.free(block)
     return count

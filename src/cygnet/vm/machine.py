@@ -1,0 +1,338 @@
+"""A machine: the maps and programs of an object in user space, run on packets and contexts. The VM as a Runtime.
+
+::
+
+    with Machine(object_spec) as machine:
+        machine.run("filter", packet)                     r0, an unsigned 64-bit number
+        machine.program("filter").test_run(packet, data_out_bytes=2048)
+        machine.maps["counts"][key]
+        machine.world.task.comm = "nginx"
+"""
+
+from __future__ import annotations
+
+from cygnet.maps.facade import Map
+from cygnet.maps.making import create
+from cygnet.spec.apply import apply
+from cygnet.spec.objects import ObjectSpec, ProgramSpec
+from cygnet.vm.calls import Room, prepared
+from cygnet.vm.contexts import Context, for_program
+from cygnet.vm.engines import engine_of
+from cygnet.vm.host import Host
+from cygnet.vm.linking import constants_of, resolver_of
+from cygnet.vm.packets import Packet
+from cygnet.vm.program import Program
+from cygnet.vm.testrun import TestResult, test_run
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from typing import Any, Self
+
+    from cygnet.maps.base import UserMap
+    from cygnet.spec.apply import Resolver
+    from cygnet.spec.objects import LinkSpec, MapSpec
+    from cygnet.spec.protocols import TargetInfo
+    from cygnet.vm.coverage import Coverage
+    from cygnet.vm.world import World
+
+    Input = Context | bytes | bytearray | memoryview | None
+    Prepared = Callable[[bytes | bytearray | memoryview], int]
+
+
+class VmProgram:
+    """A program of a machine."""
+
+    __slots__ = ("code", "machine", "name", "spec", "type", "type_name")
+
+    def __init__(self, machine: Machine, spec: ProgramSpec, code: Program) -> None:
+        from cygnet.facts.progtypes import program_type
+
+        self.machine = machine
+        self.spec = spec
+        self.code = code
+        self.name, self.type = spec.name, spec.type
+        self.type_name: str = program_type(spec.type).name
+
+    def run(self, context: Input = None, *, packet: bytes | None = None) -> int:
+        """r0 of one run; `context` is a packet, the bytes of a context, or what a builder made."""
+        return self.machine.run(self, context, packet=packet)
+
+    def test_run(
+        self,
+        data_in: bytes = b"",
+        ctx_in: bytes = b"",
+        *,
+        data_out_bytes: int = 0,
+        ctx_out_bytes: int = 0,
+        repeat: int = 0,
+        flags: int = 0,
+        cpu: int = 0,
+    ) -> TestResult:
+        """What `cygnet.kernel.progs.Program.test_run` gives, for any type of program."""
+        return test_run(self, data_in, ctx_in, data_out_bytes, ctx_out_bytes, repeat, flags, cpu)
+
+    def close(self) -> None:
+        """It goes with its machine."""
+
+    def __repr__(self) -> str:
+        return f"<VmProgram {self.name!r} {self.type_name}>"
+
+
+class Link:
+    """A program that waits for a probe: `Machine.fire` runs it."""
+
+    __slots__ = ("machine", "program", "spec")
+
+    def __init__(self, machine: Machine, spec: LinkSpec, program: VmProgram) -> None:
+        self.machine, self.spec, self.program = machine, spec, program
+
+    def close(self) -> None:
+        if self in self.machine.links:
+            self.machine.links.remove(self)
+
+
+class Machine:
+    """spec.protocols.Runtime in user space.
+
+    `engine` is jit, python or interpreter; `unsafe` lets the JIT leave out its checks, `budget` is how many instructions one
+    run may take. `target` says what types and records look like, for programs whose relocations ask (RelocationError
+    without one); `session` holds the numbers of SESSION relocations. `coverage` counts the instructions executed, and
+    needs the interpreter. `verdicts` are a verifier's, by program name: such a program runs unchecked.
+    """
+
+    def __init__(
+        self,
+        spec: ObjectSpec | ProgramSpec | None = None,
+        engine: str = "jit",
+        *,
+        unsafe: bool = False,
+        budget: int | None = None,
+        seed: int | None = None,
+        cpus: int = 0,
+        target: TargetInfo | None = None,
+        session: Mapping[str, int] | None = None,
+        resolver: Resolver | None = None,
+        verdicts: Mapping[str, Any] | None = None,
+        coverage: bool = False,
+    ) -> None:
+        self.spec = ObjectSpec(programs=(spec,)) if isinstance(spec, ProgramSpec) else spec or ObjectSpec()
+        self.engine_name = "interpreter" if coverage else engine
+        self.host = Host(budget=budget, seed=seed, cpus=cpus)
+        self.engine = engine_of(self.engine_name, self.host, unsafe)
+        self.maps: dict[str, Map] = {}
+        self.programs: dict[str, VmProgram] = {}
+        self.links: list[Link] = []
+        self.coverage: Coverage | None = None
+        if coverage:
+            from cygnet.vm.coverage import Coverage
+
+            self.coverage = Coverage()
+        self._stores: dict[str, UserMap] = {}
+        self._verdicts = dict(verdicts or {})
+        self._resolver = resolver or resolver_of(self, target, session or {})
+        self._room: Room | None = None
+        self._depth = 0
+        try:
+            for map_spec in self.spec.maps:
+                self.open_map(map_spec)
+            for program in self.spec.programs:
+                self.load(program)
+        except BaseException:
+            self.close()
+            raise
+
+    @property
+    def world(self) -> World:
+        """Task, clock, address space, sockets … that programs see, and what they did."""
+        return self.host.world
+
+    # ── maps and programs ──
+
+    def open_map(self, spec: MapSpec, *, inner: UserMap | None = None, **more: Any) -> UserMap:
+        """Make a map; `inner` is the template of a map of maps, `fields` its values' special fields."""
+        made = create(
+            self.host.map_host, spec.type, spec.key_size, spec.value_size, spec.max_entries, spec.flags, spec.name,
+            inner=inner, **more,
+        )  # fmt: skip
+        self._stores[spec.name] = made
+        self.maps[spec.name] = Map(made)
+        if spec.data:
+            made.update(bytes(spec.key_size), spec.data)
+        return made
+
+    def map(self, name: str) -> UserMap:
+        """A map as bytes; `maps` has it as a mapping. KeyError when there is none."""
+        return self._stores[name]
+
+    def load(self, program: ProgramSpec) -> VmProgram:
+        """Relocate a program and take it in. RelocationError for what this machine has not got."""
+        code = Program(
+            apply(program, self._resolver),
+            name=program.name,
+            type=program.type,
+            lines=program.lines,
+            functions=program.functions,
+            constants=constants_of(self, program),
+            verdict=self._verdicts.get(program.name),
+        )
+        made = self.programs[program.name] = VmProgram(self, program, code)
+        return made
+
+    def program(self, name: str) -> VmProgram:
+        """A program by name; KeyError when there is none."""
+        return self.programs[name]
+
+    def _find(self, program: str | ProgramSpec | VmProgram) -> VmProgram:
+        if isinstance(program, VmProgram):
+            return program
+        return self.programs[program if isinstance(program, str) else program.name]
+
+    def set_program(self, array: str, index: int, program: str | VmProgram) -> None:
+        """Let tail calls through a program array's index go to a program."""
+        store: Any = self._stores[array]
+        store.set_program(index, self._find(program).code)
+
+    # ── running ──
+
+    def run(
+        self,
+        program: str | ProgramSpec | VmProgram,
+        context: Input = None,
+        *,
+        packet: bytes | None = None,
+        cpu: int | None = None,
+    ) -> int:
+        """Run a program once; r0 as an unsigned 64-bit number. Raises RuntimeFault."""
+        found = self._find(program)
+        if cpu is not None:
+            self.host.cpu = cpu
+        given = self._context(found, context if packet is None else packet)
+        with Placed(self, found, given) as placed:
+            return placed.run()
+
+    def _context(self, program: VmProgram, given: Input) -> Context:
+        return given if isinstance(given, Context) else for_program(program.type_name, bytes(given or b""))
+
+    def prepare(self, program: str | ProgramSpec | VmProgram) -> Prepared:
+        """A function of the context that runs the program, with everything done that can be done before."""
+        found = self._find(program)
+        if _has_packets(found.type_name) or self.coverage is not None:
+            return lambda given: self.run(found, given)
+        self.world.program_type = found.type_name
+        return prepared(self.engine, found.code)
+
+    def execute(self, program: VmProgram, r1: int, r2: int) -> int:
+        """Run with these registers, nothing else set up."""
+        if self.coverage is not None:
+            return self.coverage.run(self.host, program.code, r1, r2)
+        return self.engine.run(program.code, r1, r2)
+
+    # ── probes ──
+
+    def attach(self, link: LinkSpec) -> Link:
+        """Let a program wait for its probe: `fire` with that name, or the link, runs it."""
+        made = Link(self, link, self.programs[link.program])
+        self.links.append(made)
+        return made
+
+    def fire(self, probe: str | LinkSpec, context: Input = None) -> list[int]:
+        """An event happens: r0 of every program that waits for it, in the order they were attached."""
+        name = probe if isinstance(probe, str) else probe.probe
+        return [self.run(link.program, context) for link in list(self.links) if link.spec.probe == name]
+
+    def events(self, ring: str) -> Any:
+        """The reader of a ring buffer map: the map itself."""
+        return self._stores[ring]
+
+    def advance(self, nanoseconds: int) -> int:
+        """Move the world's clock on, and fire the timers that become due; how many did."""
+        from cygnet.vm.timers import advance
+
+        return advance(self, nanoseconds)
+
+    # ── the end ──
+
+    def close(self) -> None:
+        """Give all memory back. May be called twice."""
+        if self._depth >= 0:
+            self._depth = -1
+            self.programs.clear()
+            self.links.clear()
+            self.maps.clear()
+            self._stores.clear()
+            self.host.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+class Placed:
+    """A context in the machine's memory for as long as a run takes."""
+
+    __slots__ = ("address", "context", "machine", "packet", "program", "room")
+
+    def __init__(self, machine: Machine, program: VmProgram, context: Context) -> None:
+        self.machine, self.program, self.context = machine, program, context
+        host, world = machine.host, machine.world
+        # a run inside of another (a helper that fires a probe) must not share the memory of its context
+        if machine._room is None or machine._depth:
+            self.room = Room(host)
+            if not machine._depth:
+                machine._room = self.room
+        else:
+            self.room = machine._room
+        self.packet: Packet | None = None
+        size = len(context.data)
+        self.room.fit(size)
+        if size:
+            self.room.view[:] = context.data
+        self.address = self.room.address
+        world.program_type = program.type_name
+        world.attach_type = program.spec.attach_type
+        if context.packet is not None:
+            self.packet = Packet(host, context.packet, meta=context.meta)
+            if context.skip:
+                self.packet.move(self.packet.data + context.skip, self.packet.end)
+            self.packet.on_move = self._refresh
+            self._refresh()
+        world.packet = self.packet
+        host.context = self.address
+        if context.setup is not None:
+            context.setup(world, host)
+
+    def _refresh(self) -> None:
+        if self.packet is not None:
+            self.context.refresh(self.room.view, self.packet)
+
+    def run(self) -> int:
+        machine = self.machine
+        machine._depth += 1
+        try:
+            return machine.execute(self.program, self.address, self.room.size)
+        finally:
+            machine._depth -= 1
+
+    def data(self) -> bytes:
+        """The context as it is now."""
+        return bytes(self.room.view)
+
+    def close(self) -> None:
+        if self.packet is not None:
+            self.packet.close()
+        self.machine.world.packet = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def _has_packets(program_type: str) -> bool:
+    from cygnet.facts.progtypes import program_type as row
+
+    return row(program_type).context in ("xdp_md", "__sk_buff", "sk_msg_md", "sk_reuseport_md")

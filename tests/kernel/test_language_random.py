@@ -21,9 +21,11 @@ from cygnet.lang.trace.compile import compile_program
 from cygnet.lang.trace.instances import Params
 from cygnet.loader.runtime import kernel_runtime
 from cygnet.source import Source
+from cygnet.spec.objects import ObjectSpec
 
 LANG = Path(__file__).parents[1] / "lang"
 MORE = int(os.environ.get("CYGNET_SEEDS", "1"))
+MOST_BYTES = 256 << 20
 SESSION = {"start_ns": 0, "cpid": 0, "target_pid": 0}
 #: what a program of some kilobytes may rightly be refused for
 LIMITS = ("scratch memory", "too large", "too complex", "of stack are needed", "Division by zero")
@@ -44,10 +46,18 @@ def target() -> LiveTarget:
     return LiveTarget()
 
 
+def memory_of(spec: ObjectSpec) -> int:
+    """About what the kernel would take for an object's maps."""
+    cpus = os.cpu_count() or 1
+    return sum(one.max_entries * (one.key_size + one.value_size + 64) * cpus for one in spec.maps)
+
+
 def load(text: str, target: LiveTarget) -> None:
     """Compile and load, and give everything back: nothing is run."""
     source = Source("stdin", text)
     result = compile_program(source, target, params=Params(["5", "abc"]), environment={}, unsafe=True)
+    if memory_of(result.spec) > MOST_BYTES:
+        return  # a damaged number asks for more than a test may take
     kernel_runtime(result.spec, target=target, session=SESSION, source=source).close()
 
 
@@ -74,7 +84,8 @@ def test_the_kernel_takes_random_programs(seed: int, target: LiveTarget) -> None
 
 @pytest.mark.parametrize("seed", range(6 * MORE))
 def test_damaged_programs_give_errors_or_run(seed: int, target: LiveTarget) -> None:
-    programs = [case.program for case in module("casefile").read_all() if case.status == 0]
+    cases = module("casefile").read_all()
+    programs = [case.program for case in cases if case.status == 0 and " : @" not in case.program]  # see randomprog
     mutator = module("mutation").Mutator(programs, seed)
     for _ in range(60):
         text = mutator.program()

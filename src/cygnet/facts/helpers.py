@@ -269,6 +269,28 @@ _ROWS: Final = (
 # fmt: on
 
 
+# What the rows do not say, by number. Names and rules are kernel/bpf/verifier.c's and net/core/filter.c's.
+PACKET_ARGUMENTS: Final = frozenset((1, 2, 3, 28, 84, 85, 87, 99, 100, 110, 195, 204, 205, 206, 207))  # pkt_access
+CHANGES_PACKET: Final = frozenset(
+    (9, 10, 11, 12, 13, 18, 19, 31, 38, 39, 43, 44, 50, 54, 63, 65, 73, 74, 75, 76, 90, 91, 143)
+)  # pointers into the packet are void after the call
+SLEEPS: Final = frozenset((148, 161, 166, 167, 168, 191, 193))  # only where a program may sleep
+RELEASES: Final = {86: 1, 132: 1, 133: 1, 194: 2, 199: 1, 200: 1}  # number of the argument that is given back
+ACQUIRES: Final = frozenset((84, 85, 99, 131, 194))  # the result must be given back
+CASTS: Final = frozenset((95, 96, 136, 137, 138, 139, 140, 196))  # the result is the argument in another type
+SOCK_COMMON_ONLY: Final = frozenset((95, 96, 98))  # take no BTF pointer for a sock
+
+# The first helper of each kernel version
+_SINCE: Final = (
+    (1, "3.19"), (4, "4.1"), (12, "4.2"), (17, "4.3"), (23, "4.4"), (26, "4.5"), (27, "4.6"), (31, "4.8"),
+    (37, "4.9"), (42, "4.10"), (45, "4.11"), (46, "4.12"), (48, "4.13"), (51, "4.14"), (54, "4.15"), (58, "4.16"),
+    (60, "4.17"), (65, "4.18"), (81, "4.19"), (84, "4.20"), (91, "5.0"), (93, "5.1"), (99, "5.2"), (109, "5.3"),
+    (110, "5.4"), (111, "5.5"), (116, "5.6"), (120, "5.7"), (125, "5.8"), (136, "5.9"), (142, "5.10"), (156, "5.11"),
+    (163, "5.12"), (164, "5.13"), (166, "5.14"), (169, "5.15"), (176, "5.16"), (180, "5.17"), (186, "5.18"),
+    (194, "5.19"), (204, "6.0"), (208, "6.1"), (210, "6.2"),
+)  # fmt: skip
+
+
 class Helper:
     """One row. `args` are the argument kinds, `programs` the program types by name (``kprobe``)."""
 
@@ -283,6 +305,11 @@ class Helper:
 
     def __repr__(self) -> str:
         return f"<Helper {self.name}#{self.id}>"
+
+    @property
+    def since(self) -> str:
+        """The kernel version that brought it."""
+        return [version for first, version in _SINCE if first <= self.id][-1]
 
     @property
     def variadic(self) -> bool:

@@ -11,6 +11,8 @@ each for itself, so a fault is still that of the one access.
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 from cygnet.vm.jit import state
 from cygnet.vm.jit.emitters import EMITTERS, NOTHING, SUM
 from cygnet.vm.jit.encoding import R9, R11, lea, mem, mov
@@ -61,77 +63,96 @@ class Copy:
         self.sites = sites
 
 
+class Fact(NamedTuple):
+    """What is known of a register: that it is r10 + `place`; what memory was checked through it (from, to, writing);
+    whose slots are filled for what it points to; that it is 0 or the address of (bytes, writable)."""
+
+    place: int | None = None
+    windows: tuple[Window, ...] = ()
+    alias: int | None = None
+    maybe: tuple[int, bool] | None = None
+
+
+_FRAME_POINTER = Fact(0)
+_NOTHING = Fact()
+# what following an instruction means: nothing, a new value of dst, or a closer look
+_NONE, _LOSES, _LOOK = 0, 1, 2
+_EFFECTS = [_LOSES if c & 7 in (0, 1, 4, 7) else _NONE for c in range(256)]
+for _code in (0xBF, 0x07, 0x17, 0xC3, 0xDB, 0xCB, 0xD3):
+    _EFFECTS[_code] = _LOOK
+
+
 class Known:
-    """What is known of registers at a point."""
+    """What is known of the registers at a point."""
 
-    __slots__ = ("alias", "frame", "maybe", "windows")
+    __slots__ = ("facts",)
 
-    def __init__(self) -> None:
-        self.frame: dict[int, int] = {10: 0}  # registers that are r10 + number
-        self.windows: dict[int, list[Window]] = {}  # what was checked: from, to, writing
-        self.alias: dict[int, int] = {}  # registers that hold what another's slots were filled for
-        self.maybe: dict[int, tuple[int, bool]] = {}  # 0, or the address of so many bytes, perhaps writable
+    def __init__(self, facts: list[Fact | None] | None = None) -> None:
+        self.facts: list[Fact | None] = facts or [*[None] * 10, _FRAME_POINTER, *[None] * 5]
 
     def copy(self) -> Known:
-        other = Known()
-        other.frame, other.alias, other.maybe = dict(self.frame), dict(self.alias), dict(self.maybe)
-        other.windows = {reg: list(windows) for reg, windows in self.windows.items()}
-        return other
+        return Known(list(self.facts))
 
     def lose(self, reg: int) -> None:
-        self.frame.pop(reg, None)
-        self.windows.pop(reg, None)
-        self.alias.pop(reg, None)
-        self.maybe.pop(reg, None)
+        self.facts[reg] = None
+
+    def fact(self, reg: int) -> Fact:
+        return self.facts[reg] or _NOTHING
 
     def move(self, dst: int, src: int, more: int) -> None:
         """dst = src + more"""
-        place, windows = self.frame.get(src), self.windows.get(src)
-        alias, maybe = self.alias.get(src, src), self.maybe.get(src)
-        self.lose(dst)
-        if maybe is not None and not more:
-            self.maybe[dst] = maybe
-        if place is not None:
-            self.frame[dst] = place + more
-        if windows:
-            self.windows[dst] = [(low - more, high - more, write) for low, high, write in windows]
-        if dst != alias:
-            self.alias[dst] = alias
+        fact = self.facts[src]
+        if fact is None:
+            self.facts[dst] = Fact(alias=src) if dst != src else None
+            return
+        place = fact.place + more if fact.place is not None else None
+        windows = tuple((low - more, high - more, write) for low, high, write in fact.windows) if more else fact.windows
+        alias = fact.alias if fact.alias is not None else src
+        self.facts[dst] = Fact(place, windows, alias if alias != dst else None, None if more else fact.maybe)
 
     def in_frame(self, base: int, off: int, size: int) -> bool:
-        place = self.frame.get(base)
-        return place is not None and place + off >= -FRAME and place + off + size <= 0
+        fact = self.facts[base]
+        if fact is None or fact.place is None:
+            return False
+        return fact.place + off >= -FRAME and fact.place + off + size <= 0
 
     def is_checked(self, base: int, off: int, size: int, write: bool) -> bool:
-        return any(
-            low <= off and off + size <= high and (wrote or not write)
-            for low, high, wrote in self.windows.get(base, ())
-        )
+        fact = self.facts[base]
+        if fact is None:
+            return False
+        return any(low <= off and off + size <= high and (wrote or not write) for low, high, wrote in fact.windows)
+
+    def check(self, base: int, windows: tuple[Window, ...]) -> None:
+        fact = self.facts[base] or _NOTHING
+        self.facts[base] = fact._replace(windows=fact.windows + windows)
 
     def follow(self, key: int, off: int, imm: int) -> None:
-        """What an instruction does to all this."""
-        kind, dst, src = key & 7, key >> 8 & 15, key >> 12 & 15
+        """What an instruction does to all this, when it is one to look at (see _EFFECTS) or a pseudo one."""
+        dst, src = key >> 8 & 15, key >> 12 & 15
         if key >> 16:
             if key & ~0xFFFF == SUM:
                 self.move(dst, src, imm)
             elif key != NOTHING:
-                self.lose(dst)
-        elif kind == 7 and key & 0xFF == 0xBF and off == 0:
-            self.move(dst, src, 0)
-        elif kind == 7 and key & 0xFF in (0x07, 0x17):
-            self.move(dst, dst, imm if key & 0xFF == 0x07 else -imm)
-        elif kind == 3 and key & 0xE0 == _ATOMIC:
-            self._follow_atomic(dst, src, imm)
-        elif kind not in (2, 3):
-            self.lose(dst)
+                self.facts[dst] = None
+        elif key & 7 == 7:
+            if key & 0xFF != 0xBF:
+                self.move(dst, dst, imm if key & 0xFF == 0x07 else -imm)
+            elif off == 0:
+                self.move(dst, src, 0)
+            else:
+                self.facts[dst] = None
+        else:
+            written = _changed_by_atomic(key, imm)
+            if written is not None:
+                self.facts[written] = None
 
-    def _follow_atomic(self, dst: int, src: int, imm: int) -> None:
-        if imm == _CMPXCHG:
-            self.lose(0)
-        elif imm == _LOAD_ACQUIRE:
-            self.lose(dst)
-        elif imm & 1:
-            self.lose(src)
+
+def _changed_by_atomic(key: int, imm: int) -> int | None:
+    if imm == _CMPXCHG:
+        return 0
+    if imm == _LOAD_ACQUIRE:
+        return key >> 8 & 15
+    return key >> 12 if imm & 1 else None
 
 
 def access_of(key: int, imm: int) -> tuple[int, int, bool, bool]:
@@ -158,27 +179,22 @@ class Checker:
         self._wide: dict[tuple[int, int, bool], int] = {}
         self._pairs: dict[int, int] = {1: 0}  # base register → pair of slots (read, write)
 
-    @property
-    def maybe(self) -> dict[int, tuple[int, bool]]:
-        return self.known.maybe
-
-    @maybe.setter
-    def maybe(self, registers: dict[int, tuple[int, bool]]) -> None:
-        self.known.maybe = registers
-
     def forget(self) -> None:
         self.known = Known()
 
     def after_call(self) -> None:
         """Regions may have changed, and r0 to r5 have; where r6 to r9 point in the stack is still known."""
-        self.known.windows.clear()
-        for reg in range(6):
-            self.known.lose(reg)
+        facts = self.known.facts
+        facts[:6] = (None,) * 6
+        for reg in range(6, 10):
+            fact = facts[reg]
+            if fact is not None and fact.windows:
+                facts[reg] = fact._replace(windows=())
 
     def block(self, start: int, end: int, number: int, joined: bool) -> bytes:
         """The code of slots [start, end), which is block `number`; `joined` when jumps lead to it."""
         if joined:
-            self.forget()
+            self.known = Known()
         touching = self.touches.count(1, start, end)
         if not touching:
             return self._untouched(start, end)
@@ -186,30 +202,45 @@ class Checker:
         return self._checked(start, end, number, groups, self.sites)
 
     def _untouched(self, start: int, end: int) -> bytes:
-        items, follow = self.items[start:end], self.known.follow
+        items, known = self.items[start:end], self.known
+        facts, follow = known.facts, known.follow
         for key, off, imm in items:
-            follow(key, off, imm)
+            if key < 0x10000:
+                effect = _EFFECTS[key & 0xFF]
+                if effect == _LOSES:
+                    facts[key >> 8 & 15] = None
+                elif effect:
+                    follow(key, off, imm)
+            elif key != NOTHING:
+                follow(key, off, imm)
         return b"".join([EMITTERS[key](off, imm) for key, off, imm in items])
 
     def _checked(self, start: int, end: int, number: int, groups: dict[int, _Group], sites: list[Site]) -> bytes:
         parts: list[bytes] = []
         length = 0
-        items, touches, known = self.items, self.touches, self.known
-        for pc in range(start, end):
-            key, off, imm = items[pc]
-            if touches[pc] and key < 0x10000:
-                group = groups.get(pc)
-                if group is not None:
-                    check = self._together(group, pc, end, number, length, sites)
-                    parts.append(check)
-                    length += len(check)
-                check = self._one(key, off, imm, pc, number, length, sites)
-                parts.append(check)
-                length += len(check)
+        known = self.known
+        facts, touches = known.facts, self.touches
+        for pc, (key, off, imm) in enumerate(self.items[start:end], start):
+            if key < 0x10000:
+                if touches[pc]:
+                    if pc in groups:
+                        check = self._together(groups[pc], pc, end, number, length, sites)
+                        parts.append(check)
+                        length += len(check)
+                    check = self._one(key, off, imm, pc, number, length, sites)
+                    if check:
+                        parts.append(check)
+                        length += len(check)
+                effect = _EFFECTS[key & 0xFF]
+                if effect == _LOSES:
+                    facts[key >> 8 & 15] = None
+                elif effect:
+                    known.follow(key, off, imm)
+            else:
+                known.follow(key, off, imm)
             code = EMITTERS[key](off, imm)
             parts.append(code)
             length += len(code)
-            known.follow(key, off, imm)
         return b"".join(parts)
 
     # ── one access ───────────────────────────────────────────────────────────────────────────────────────
@@ -217,28 +248,26 @@ class Checker:
     def _one(self, key: int, off: int, imm: int, pc: int, number: int, length: int, sites: list[Site]) -> bytes:
         base, size, write, atomic = access_of(key, imm)
         known = self.known
+        inside = known.in_frame(base, off, size)
         code = b""
-        if atomic and size > 1 and not (known.in_frame(base, off, size) and (known.frame[base] + off) % size == 0):
+        if atomic and size > 1 and not (inside and ((known.fact(base).place or 0) + off) % size == 0):
             code = lea(R11, REGISTERS[base], off) + b"\x41\xf6\xc3" + bytes((size - 1,)) + b"\x0f\x85\0\0\0\0"
             sites.append(Site(number, length + len(code), "fault", state.ALIGNMENT, pc))
-        if known.in_frame(base, off, size) or known.is_checked(base, off, size, write):
+        if inside or known.is_checked(base, off, size, write):
             return code
-        known.windows.setdefault(base, []).append((off, off + size, write))
+        known.check(base, ((off, off + size, write),))
         slot = self._slot(base, write)
-        code += self._start(base, off) + _compare(slot, slot + state.LIMIT_OF[size])
-        what = slot & 0xFFFF | size << 16 | write << 31
-        sites.append(Site(number, length + len(code), "check", what, pc))
+        code += _start(base, off) + _compare(slot, slot + state.LIMIT_OF[size])
+        sites.append(Site(number, length + len(code), "check", slot & 0xFFFF | size << 16 | write << 31, pc))
         return code
 
     def _slot(self, base: int, write: bool) -> int:
-        register = self.known.alias.get(base, base)
+        alias = self.known.fact(base).alias
+        register = base if alias is None else alias
         pair = self._pairs.get(register)
         if pair is None:
             pair = self._pairs[register] = len(self._pairs)
         return state.slot_offset(2 * pair + write)
-
-    def _start(self, base: int, off: int) -> bytes:
-        return lea(R11, REGISTERS[base], off) if off else mov(R11, REGISTERS[base])
 
     # ── several at once ──────────────────────────────────────────────────────────────────────────────────
 
@@ -261,58 +290,70 @@ class Checker:
         slot = self._wide_slot(reg, size, False) if size <= _WIDEST else None
         if slot is None:
             return None
-        code = self._start(reg, 0) + _compare(slot, slot + 8)
+        code = _start(reg, 0) + _compare(slot, slot + 8)
         self.sites.append(Site(number, length + len(code), "check_wide", slot & 0xFFFF | size << 16, pc, landing))
         return code
 
     def result(self, size: int, writable: bool) -> None:
         """r0 is 0, or the address of `size` bytes; the fall-through of a comparison with 0 tells which."""
-        self.maybe = {0: (size, writable)}
+        self.known.facts[0] = Fact(maybe=(size, writable))
 
     def not_null(self, reg: int) -> None:
-        found = self.maybe.get(reg)
-        for other, what in self.maybe.items():
-            if what is found:
-                self.known.windows[other] = [(0, what[0], what[1])]
+        """`reg` is not 0: so neither is what was copied from the same result."""
+        maybe = self.known.fact(reg).maybe
+        for other, fact in enumerate(self.known.facts):
+            if maybe is not None and fact is not None and fact.maybe is maybe:
+                self.known.check(other, ((0, *maybe),))
 
     def _groups(self, start: int, end: int) -> dict[int, _Group]:
         """Accesses through one value of a register, by the slot of the first; only where there are several."""
-        known = self.known.copy()
         open_groups: dict[int, _Group] = {}
         found: list[_Group] = []
-        for pc in range(start, end):
-            key, off, imm = self.items[pc]
-            if self.touches[pc] and key < 0x10000:
+        in_stack = {reg for reg, fact in enumerate(self.known.facts) if fact is not None and fact.place is not None}
+        touches = self.touches
+        for pc, (key, off, imm) in enumerate(self.items[start:end], start):
+            if touches[pc] and key < 0x10000:
                 base, size, write, _ = access_of(key, imm)
-                if not (known.in_frame(base, off, size) or known.is_checked(base, off, size, write)):
+                if base not in in_stack:
                     group = open_groups.get(base)
                     if group is None:
                         group = open_groups[base] = _Group(pc, base)
                         found.append(group)
-                    group.add(off, size, write)
-            known.follow(key, off, imm)
+                    group.accesses.append((off, off + size, write))
             written = _written(key, imm)
             if written is not None:
                 open_groups.pop(written, None)
-        worth = [group for group in found if len(group.accesses) > 1 and group.size <= _WIDEST]
+                in_stack.discard(written)
+                if key & ~0xF00 in _FROM_FRAME:
+                    in_stack.add(written)
+        worth = [group for group in found if len(group.accesses) > 1]
         return {group.pc: group for group in worth[:_MOST_GROUPS]}
 
     def _together(self, group: _Group, pc: int, end: int, number: int, length: int, sites: list[Site]) -> bytes:
         """One check for all of a group, and the copy for when it fails."""
-        slot = self._wide_slot(group.base, group.size, group.write)
+        known, base = self.known, group.base
+        left = [
+            window
+            for window in group.accesses
+            if not known.is_checked(base, window[0], window[1] - window[0], window[2])
+        ]
+        if len(left) < 2:
+            return b""
+        low, high = min(window[0] for window in left), max(window[1] for window in left)
+        write = any(window[2] for window in left)
+        slot = self._wide_slot(base, high - low, write) if high - low <= _WIDEST else None
         if slot is None:
             return b""
-        before = self.known
         own: list[Site] = []
-        self.known = before.copy()
+        self.known = known.copy()
         body = self._checked(pc, end, -1, {}, own)
-        self.known = before
+        self.known = known
         landing = self.land(-1, 0)
         self.copies.append(Copy(landing, number, body, own))
-        code = self._start(group.base, group.low) + _compare(slot, slot + 8)
-        what = slot & 0xFFFF | group.size << 16 | group.write << 31
+        code = _start(group.base, low) + _compare(slot, slot + 8)
+        what = slot & 0xFFFF | high - low << 16 | write << 31
         sites.append(Site(number, length + len(code), "check_wide", what, pc, landing))
-        before.windows.setdefault(group.base, []).extend(group.accesses)
+        known.check(base, tuple(left))
         return code
 
 
@@ -326,34 +367,31 @@ class _Group:
         self.base = base
         self.accesses: list[Window] = []
 
-    def add(self, off: int, size: int, write: bool) -> None:
-        self.accesses.append((off, off + size, write))
 
-    @property
-    def low(self) -> int:
-        return min(low for low, _, _ in self.accesses)
-
-    @property
-    def size(self) -> int:
-        return max(high for _, high, _ in self.accesses) - self.low
-
-    @property
-    def write(self) -> bool:
-        return any(write for _, _, write in self.accesses)
+# r10 copied, or added to
+_FROM_FRAME = frozenset((0xBF | 10 << 12, SUM | 10 << 12))
 
 
 def _written(key: int, imm: int) -> int | None:
     """The register that an instruction changes."""
-    kind = key & 7
-    if key == NOTHING or (kind in (2, 3) and not key >> 16 and key & 0xE0 != _ATOMIC):
+    if key >> 16:
+        return None if key == NOTHING else key >> 8 & 15
+    effect = _EFFECTS[key & 0xFF]
+    if effect == _NONE:
         return None
-    if not key >> 16 and kind == 3:
-        if imm == _CMPXCHG:
-            return 0
-        if imm == _LOAD_ACQUIRE:
-            return key >> 8 & 15
-        return key >> 12 if imm & 1 else None
-    return key >> 8 & 15
+    return key >> 8 & 15 if key & 3 != 3 or key & 7 == 7 else _changed_by_atomic(key, imm)
+
+
+_starts: dict[tuple[int, int], bytes] = {}
+
+
+def _start(base: int, off: int) -> bytes:
+    """r11 = the address"""
+    found = _starts.get((base, off))
+    if found is None:
+        reg = REGISTERS[base]
+        found = _starts[base, off] = lea(R11, reg, off) if off else mov(R11, reg)
+    return found
 
 
 _compares: dict[tuple[int, int], bytes] = {}

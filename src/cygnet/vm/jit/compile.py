@@ -34,6 +34,7 @@ from cygnet.vm.jit.encoding import (
     push,
     rr,
 )
+from cygnet.vm.jit.natives import OPERATIONS
 from cygnet.vm.jit.peephole import improve
 from cygnet.vm.jit.x86_64 import CALLEE_SAVED, CONDITIONS, REGISTERS, Unfit
 
@@ -327,11 +328,12 @@ class Compiler:
         if key not in (0x85, 0x2085):
             raise Unfit
         code = load_imm64(R10, imm & 0xFFFFFFFF | (key == 0x2085) << 63)
-        native = self._native_call(pc, imm, number, length, code) if key == 0x85 and self.natives else None
-        if native is not None:
-            return native, FALL, 0, b""
+        if key == 0x85 and imm in OPERATIONS and self.natives:
+            native = self._native_call(pc, imm, number, length, code)
+            if native is not None:
+                return native, FALL, 0, b""
         tail = key == 0x85 and imm == _TAIL_CALL
-        code += mem(b"\xff", 2, R9, AT["py_tail" if tail else "py_call"])
+        code += _PY_TAIL if tail else _PY_CALL
         self.calls.append((number, length + len(code), pc))
         self.checker.after_call()
         if tail:
@@ -356,7 +358,7 @@ class Compiler:
                 return None
             code += check
         code += load_imm64(R11, native.address) + rr(b"\xff", 2, R11, wide=False)
-        python += mem(b"\xff", 2, R9, AT["py_call"])
+        python += _PY_CALL
         if jump or landing >= 0:
             code += b"\xeb" + I8[len(python)]
             if landing >= 0:
@@ -429,7 +431,7 @@ class Compiler:
         first = FUNCTIONS | program.number << 32
         code = load_imm64(R11, first) + mov(R10, register) + rr(b"\x29", R11, R10) + alu_imm(7, R10, self.count)
         spend = self._spend(self.count, pc, number, length) if self.checked else b""
-        helper = mov(R10, register) + mem(b"\xff", 2, R9, AT["py_call"])
+        helper = mov(R10, register) + _PY_CALL
         look = load_imm64(R11, self.function_table) + b"\x4f\x8b\x14\xd3"  # mov r10, [r11 + r10 * 8]
         look += rr(b"\x85", R10, R10) + b"\x0f\x84\0\0\0\0"
         skip = b"\x0f\x83"  # to the helper
@@ -540,6 +542,7 @@ _SPECIAL: dict[int, Callable[[Compiler, int, int, int], _End]] = {
 _NEAR = {**dict.fromkeys(range(16), 6), ALWAYS: 5, CALL: 5, FALL: 0, STOP: 0}
 _SHORT_JUMP, _LONG_JUMP, _CONDITIONAL = struct.Struct("<Bb"), struct.Struct("<Bi"), struct.Struct("<BBi")
 _ROUTINES = {name: mem(b"\xff", 2, R9, AT[name]) for name in ("check", "check_wide", "fault")}
+_PY_CALL, _PY_TAIL = (mem(b"\xff", 2, R9, AT[name]) for name in ("py_call", "py_tail"))
 _PACKET_SIZES = {0x00: 4, 0x08: 2, 0x10: 1}
 # movzx eax, byte [r11 + r10] · movzx eax, word; rol ax, 8 · mov eax, dword; bswap eax
 _PACKET_CODE = {

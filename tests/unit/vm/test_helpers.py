@@ -1,0 +1,37 @@
+"""Helpers of the user-space machine: each engine gives what the table of cases says."""
+
+from __future__ import annotations
+
+import pytest
+
+from cygnet.facts.helpers import helpers
+from cygnet.vm.helpers.coverage import KERNEL_ONLY, MISSING
+from cygnet.vm.helpers.registry import table
+from cygnet.vm.machine import Machine
+from tests.vmcases.helpers import CASES, FILTER, TC, XDP, Case, spec_of
+
+ENGINES = ("jit", "python", "interpreter")
+
+
+def result(case: Case, engine: str) -> tuple[int, bytes]:
+    with Machine(spec_of(case), engine) as machine:
+        if case.type in (XDP, TC, FILTER):
+            out = machine.program("case").test_run(case.packet, data_out_bytes=4096)
+        else:
+            out = machine.program("case").test_run(ctx_in=bytes(64))
+        return out.retval, out.data
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+def test_every_engine(case: Case) -> None:
+    results = [result(case, engine) for engine in ENGINES]
+    assert results[0] == results[1] == results[2]
+    if case.expect is not None:
+        assert results[0][0] == case.expect
+
+
+def test_every_helper_has_a_function_or_a_reason() -> None:
+    known = {helper.name.removeprefix("bpf_") for helper in helpers()}
+    made = {known_helper.name.removeprefix("bpf_") for number, known_helper in table().items() if number <= 211}
+    assert made | set(KERNEL_ONLY) | set(MISSING) | {"tail_call"} == known
+    assert not made & (set(KERNEL_ONLY) | set(MISSING))

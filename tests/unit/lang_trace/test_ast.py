@@ -43,7 +43,7 @@ def test_constructors_take_the_fields_in_order() -> None:
         return [cls, *(below for sub in cls.__subclasses__() for below in classes(sub))]
 
     for cls in classes(ast.Node):
-        if "__init__" in vars(cls):
+        if "__init__" in vars(cls) and cls.__module__ == ast.__name__:  # later passes have nodes of their own
             names = cls.__init__.__code__.co_varnames[: cls.__init__.__code__.co_argcount]
             assert names[:2] == ("self", "span")
             assert names[2 : 2 + len(cls.fields)] == cls.fields, cls

@@ -185,7 +185,7 @@ class World:
         self.sockets: list[Socket] = []
         self.socket: Socket | None = None  # the context's
         self.routes: list[Route] = []
-        self.interfaces: dict[int, int] | None = None  # number → MTU; None: any number, 1500 (lo, number 1: 65536)
+        self.interfaces: dict[int, int] = {1: 65536}  # number → MTU
         self.netns_cookie = 1
         self.socket_options: dict[tuple[int, int], bytes] = {}
         self.tunnel_key = b""
@@ -288,8 +288,6 @@ class World:
 
     def interface(self, number: int) -> int | None:
         """The MTU of an interface; None when there is none."""
-        if self.interfaces is None:
-            return (65536 if number == 1 else 1500) if number > 0 else None
         return self.interfaces.get(number)
 
     def due(self, until: int) -> list[int]:

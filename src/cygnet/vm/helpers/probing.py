@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from errno import EFAULT
+from errno import EFAULT, ERANGE
 
 from cygnet.maps.memory import fill, write
 from cygnet.vm.helpers.common import MASK32, SIGN64
@@ -21,7 +21,7 @@ def _read(machine: Host, to: int, size: int, address: int, where: str) -> int:
     data = machine.world.peek(machine.regions, address, size, where)
     if data is None:
         fill(to, size)
-        return -EFAULT
+        return _fault(address, where)
     write(to, data)
     return 0
 
@@ -35,10 +35,15 @@ def _read_string(machine: Host, to: int, size: int, address: int, where: str) ->
     text = machine.world.peek_string(machine.regions, address, size, where)
     if text is None:
         fill(to, size)
-        return -EFAULT
+        return _fault(address, where)
     text = text[: size - 1]
     write(to, text + b"\0")
     return len(text) + 1
+
+
+def _fault(address: int, where: str) -> int:
+    """-ERANGE where kernel memory cannot be: copy_from_kernel_nofault_allowed."""
+    return -ERANGE if where == "kernel" and not address & SIGN64 else -EFAULT
 
 
 def _side(address: int) -> str:

@@ -243,7 +243,7 @@ def skb_set_tstamp(machine: Host, context: int, stamp: int, kind: int) -> int:
     if _protocol(context) not in _HEADER:
         return -95  # EOPNOTSUPP
     kind &= MASK32
-    if kind > bpf_flags.BPF_SKB_CLOCK_TAI or (kind and not stamp) or (not kind and stamp):
+    if kind > bpf_flags.BPF_SKB_CLOCK_TAI or (kind and not stamp):
         return -EINVAL
     pack_into("<Q", SPACE, context + _TSTAMP, stamp)
     SPACE[context + _TSTAMP_TYPE] = kind

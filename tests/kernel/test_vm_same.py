@@ -4,8 +4,8 @@ import random
 import struct
 
 import pytest
+from tests.opcases import files
 from tests.prop.randomvm import MEMORY_BYTES, build
-from tests.vmcases import files
 
 from cygnet.errors import KernelVerifierError
 from cygnet.isa.encode import encode

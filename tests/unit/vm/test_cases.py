@@ -3,7 +3,7 @@
 from itertools import pairwise
 
 import pytest
-from tests.vmcases import files
+from tests.opcases import files
 
 from cygnet.isa.encode import encode
 from cygnet.isa.opcodes import find, rows

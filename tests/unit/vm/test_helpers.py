@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import pytest
+from tests.opcases.helpers import CASES, FILTER, TC, XDP, Case, spec_of
 
 from cygnet.facts.helpers import helpers
 from cygnet.vm.helpers.coverage import KERNEL_ONLY, MISSING
 from cygnet.vm.helpers.registry import table
 from cygnet.vm.machine import Machine
-from tests.vmcases.helpers import CASES, FILTER, TC, XDP, Case, spec_of
 
 ENGINES = ("jit", "python", "interpreter")
 

@@ -4,7 +4,7 @@ import re
 import subprocess
 
 import pytest
-from tests.vmcases import files
+from tests.opcases import files
 
 from cygnet.errors import MemoryFault, RuntimeFault
 from cygnet.isa.asm import assemble

@@ -11,6 +11,7 @@ each for itself, so a fault is still that of the one access.
 
 from __future__ import annotations
 
+from itertools import accumulate
 from typing import NamedTuple
 
 from cygnet.vm.jit import state
@@ -195,52 +196,51 @@ class Checker:
         """The code of slots [start, end), which is block `number`; `joined` when jumps lead to it."""
         if joined:
             self.known = Known()
+        codes = [EMITTERS[key](off, imm) for key, off, imm in self.items[start:end]]
         touching = self.touches.count(1, start, end)
         if not touching:
-            return self._untouched(start, end)
+            self._follow(start, end)
+            return b"".join(codes)
         groups = self._groups(start, end) if touching > 1 and self._wide_slots else {}
-        return self._checked(start, end, number, groups, self.sites)
+        return self._checked(start, end, codes, number, groups, self.sites)
 
-    def _untouched(self, start: int, end: int) -> bytes:
-        items, known = self.items[start:end], self.known
-        facts, follow = known.facts, known.follow
-        for key, off, imm in items:
-            if key < 0x10000:
-                effect = _EFFECTS[key & 0xFF]
-                if effect == _LOSES:
-                    facts[key >> 8 & 15] = None
-                elif effect:
-                    follow(key, off, imm)
-            elif key != NOTHING:
-                follow(key, off, imm)
-        return b"".join([EMITTERS[key](off, imm) for key, off, imm in items])
-
-    def _checked(self, start: int, end: int, number: int, groups: dict[int, _Group], sites: list[Site]) -> bytes:
-        parts: list[bytes] = []
-        length = 0
+    def _follow(self, start: int, end: int) -> None:
+        """What the instructions of [start, end) do to what is known."""
         known = self.known
-        facts, touches = known.facts, self.touches
-        for pc, (key, off, imm) in enumerate(self.items[start:end], start):
+        facts = known.facts
+        for key, off, imm in self.items[start:end]:
             if key < 0x10000:
-                if touches[pc]:
-                    if pc in groups:
-                        check = self._together(groups[pc], pc, end, number, length, sites)
-                        parts.append(check)
-                        length += len(check)
-                    check = self._one(key, off, imm, pc, number, length, sites)
-                    if check:
-                        parts.append(check)
-                        length += len(check)
                 effect = _EFFECTS[key & 0xFF]
                 if effect == _LOSES:
                     facts[key >> 8 & 15] = None
                 elif effect:
                     known.follow(key, off, imm)
-            else:
+            elif key != NOTHING:
                 known.follow(key, off, imm)
-            code = EMITTERS[key](off, imm)
-            parts.append(code)
-            length += len(code)
+
+    def _checked(
+        self, start: int, end: int, codes: list[bytes], number: int, groups: dict[int, _Group], sites: list[Site]
+    ) -> bytes:
+        """The instructions' codes, with checks before those that touch memory."""
+        offsets = list(accumulate(map(len, codes), initial=0))
+        parts: list[bytes] = []
+        more, done, touches = 0, start, self.touches
+        at = touches.find(1, start, end)
+        while at >= 0:
+            self._follow(done, at)
+            key, off, imm = self.items[at]
+            length = offsets[at - start] + more
+            check = b""
+            if at in groups:
+                check = self._together(groups[at], at, end, codes[at - start :], number, length, sites)
+            check += self._one(key, off, imm, at, number, length + len(check), sites)
+            parts += codes[done - start : at - start]
+            parts.append(check)
+            more += len(check)
+            done = at
+            at = touches.find(1, at + 1, end)
+        self._follow(done, end)
+        parts += codes[done - start :]
         return b"".join(parts)
 
     # ── one access ───────────────────────────────────────────────────────────────────────────────────────
@@ -312,7 +312,7 @@ class Checker:
         in_stack = {reg for reg, fact in enumerate(self.known.facts) if fact is not None and fact.place is not None}
         touches = self.touches
         for pc, (key, off, imm) in enumerate(self.items[start:end], start):
-            if touches[pc] and key < 0x10000:
+            if touches[pc]:
                 base, size, write, _ = access_of(key, imm)
                 if base not in in_stack:
                     group = open_groups.get(base)
@@ -329,7 +329,9 @@ class Checker:
         worth = [group for group in found if len(group.accesses) > 1]
         return {group.pc: group for group in worth[:_MOST_GROUPS]}
 
-    def _together(self, group: _Group, pc: int, end: int, number: int, length: int, sites: list[Site]) -> bytes:
+    def _together(
+        self, group: _Group, pc: int, end: int, codes: list[bytes], number: int, length: int, sites: list[Site]
+    ) -> bytes:
         """One check for all of a group, and the copy for when it fails."""
         known, base = self.known, group.base
         left = [
@@ -346,7 +348,7 @@ class Checker:
             return b""
         own: list[Site] = []
         self.known = known.copy()
-        body = self._checked(pc, end, -1, {}, own)
+        body = self._checked(pc, end, codes, -1, {}, own)
         self.known = known
         landing = self.land(-1, 0)
         self.copies.append(Copy(landing, number, body, own))

@@ -12,7 +12,7 @@ from cygnet.vm.jit.emitters import NOTHING, ROTATE, ROTATE64, ROTATED, ROTATED64
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Container
+    from collections.abc import Callable, Iterable
     from typing import Any
 
     Items = list[tuple[int, int, Any]]
@@ -23,6 +23,7 @@ _LOOK_AHEAD = 24
 # opcodes: bf bc mov · 07 04 add, 17 14 sub with a number · 0f 0c add · 67 64 lsh · 77 74 rsh · c7 arsh · 4f 4c or
 _SHAPES = re.compile(
     rb"(?=(?P<narrow>\x67[\x77\xc7])"
+    rb"|(?P<sums>\xbf\x0f\x07)"
     rb"|(?P<sum>\xbf[\x07\x17\x0f]|\xbc[\x04\x14\x0c])"
     rb"|(?P<rotated>\xbc\x74\xbc\x64\x4c|\xbc\x64\xbc\x74\x4c|\xbf\x77\xbf\x67\x4f|\xbf\x67\xbf\x77\x4f)"
     rb"|(?P<rotate>\xbc\x64\x74\x4c|\xbc\x74\x64\x4c|\xbf\x67\x77\x4f|\xbf\x77\x67\x4f))",
@@ -30,18 +31,17 @@ _SHAPES = re.compile(
 )
 
 
-def improve(items: Items, codes: bytes, leaders: Container[int]) -> None:
+def improve(items: Items, codes: bytes, leaders: Iterable[int]) -> None:
     """Replace what can be replaced, in place."""
+    entered = bytearray(len(codes) + 1)
+    for pc in leaders:
+        entered[pc] = 1
     done = -1
     for match in _SHAPES.finditer(codes):
         at, name = match.start(), match.lastgroup or ""
-        size = len(match[name])
-        if at <= done or any(pc in leaders for pc in range(at + 1, at + size)):
-            continue
-        if any(items[pc][0] >> 16 for pc in range(at, at + size)):
-            continue
-        if _REPLACE[name](items, at):
-            done = at + size - 1
+        last = match.end(name) - 1
+        if at > done and entered.find(1, at + 1, last + 1) < 0 and _REPLACE[name](items, at):
+            done = last
 
 
 def _registers(key: int) -> tuple[int, int]:
@@ -77,6 +77,20 @@ def _sum(items: Items, at: int) -> bool:
     if addend or not -0x80000000 <= imm < 0x80000000:
         return False
     items[at : at + 2] = [((SUM if wide else SUM32) | dst << 8 | src << 12, 0, imm), _GONE]
+    return True
+
+
+def _sums(items: Items, at: int) -> bool:
+    """A copy, and the addition of a register and a number to it: what comes latest is added last."""
+    (first, off, zero), (second, more_off, zero2), (third, last_off, imm) = items[at : at + 3]
+    dst, src = _registers(first)
+    other, addend = _registers(second)
+    if off or zero or more_off or zero2 or last_off or dst == 10 or other != dst or _registers(third) != (dst, 0):
+        return _sum(items, at)
+    if dst in (src, addend):
+        return _sum(items, at)
+    early, late = (src, addend) if not at or _registers(items[at - 1][0])[0] != src else (addend, src)
+    items[at : at + 3] = [(SUM | dst << 8 | early << 12, 0, imm), (0x0F | dst << 8 | late << 12, 0, 0), _GONE]
     return True
 
 
@@ -148,6 +162,7 @@ def _dies(items: Items, at: int, reg: int) -> bool:
 _REPLACE: dict[str, Callable[[Items, int], bool]] = {
     "narrow": _narrow,
     "sum": _sum,
+    "sums": _sums,
     "rotated": _rotated,
     "rotate": _rotate,
 }

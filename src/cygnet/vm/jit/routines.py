@@ -218,16 +218,16 @@ def _batch(code: Code, here: bytes) -> None:
 
 
 def _copy_context(code: Code) -> None:
-    """rsi bytes from rbx to rdi: words from the end on, then a word that overlaps, or single bytes."""
-    code.add(mov(RCX, RSI), alu_imm(5, RCX, 8))
-    code.jump("batch rest", B)
-    code.label("batch word")
-    code.add(b"\x48\x8b\x04\x0b\x48\x89\x04\x0f", alu_imm(5, RCX, 8))  # rax = [rbx + rcx]; [rdi + rcx] = rax
-    code.jump("batch word", AE)
-    code.add(mem(b"\x8b", RAX, RBX, 0, wide=True), mem(b"\x89", RAX, RDI, 0, wide=True))
+    """rsi bytes from rbx to rdi: pieces of 16 from the end on, then one that overlaps; when they are fewer, of 1."""
+    code.add(mov(RCX, RSI), alu_imm(5, RCX, 16))
+    code.jump("batch few", B)
+    code.label("batch piece")
+    code.add(b"\x0f\x10\x04\x0b\x0f\x11\x04\x0f", alu_imm(5, RCX, 16))  # movups xmm0, [rbx + rcx]; [rdi + rcx] = xmm0
+    code.jump("batch piece", AE)
+    code.add(b"\x0f\x10\x03\x0f\x11\x07")  # the first 16
     code.jump("batch copied")
-    code.label("batch rest")
-    code.add(alu_imm(0, RCX, 8))
+    code.label("batch few")
+    code.add(alu_imm(0, RCX, 16))
     code.label("batch byte")
     code.add(alu_imm(5, RCX, 1))
     code.jump("batch copied", B)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import pytest
+from tests.vmcases.helpers import CASES, FILTER, TC, XDP, Case, spec_of
 
 from cygnet.loader.runtime import kernel_runtime
 from cygnet.vm.machine import Machine
-from tests.vmcases.helpers import CASES, FILTER, TC, XDP, Case, spec_of
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)

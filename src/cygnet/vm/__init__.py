@@ -4,11 +4,28 @@ from __future__ import annotations
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
+    from cygnet.vm.machine import Machine, VmProgram
     from cygnet.vm.program import Program
+    from cygnet.vm.testrun import TestResult
+    from cygnet.vm.world import World
 
 ENGINES = ("jit", "python", "interpreter")
 
-__all__ = ["ENGINES", "run"]
+__all__ = ["ENGINES", "Machine", "Program", "TestResult", "VmProgram", "World", "run"]
+
+_HOMES = {"Machine": "machine", "VmProgram": "machine", "Program": "program", "TestResult": "testrun", "World": "world"}
+
+
+def __getattr__(name: str) -> Any:
+    """The public classes, imported when they are first asked for."""
+    home = _HOMES.get(name)
+    if home is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from cygnet.lazy import module
+
+    return getattr(module(f"{__name__}.{home}"), name)
 
 
 def run(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from tests.opcases.helpers import CASES, FILTER, TC, XDP, Case, spec_of
+from tests.vmcases.helpers import CASES, FILTER, TC, XDP, Case, spec_of
 
 from cygnet.facts.helpers import helpers
 from cygnet.vm.helpers.coverage import KERNEL_ONLY, MISSING

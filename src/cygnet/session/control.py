@@ -67,4 +67,5 @@ class Words:
         if self._words is not None:
             self._words.release()
             self._words = None
-            self._memory.close()
+            close = getattr(self._memory, "close", None)  # of the kernel's maps; user space gives a plain view
+            (close or self._memory.release)()

@@ -26,18 +26,23 @@ from cygnet.vm.testrun import TestResult, test_run
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
     from typing import Any, Self
 
+    from cygnet.errors import CygnetError
     from cygnet.maps.base import UserMap
     from cygnet.spec.apply import Resolver
     from cygnet.spec.objects import LinkSpec, MapSpec
     from cygnet.spec.protocols import TargetInfo
     from cygnet.vm.coverage import Coverage
+    from cygnet.vm.events import RingReader
     from cygnet.vm.world import World
 
     Input = Context | bytes | bytearray | memoryview | None
     Prepared = Callable[[bytes | bytearray | memoryview], int]
+
+# kinds of links that are no places: whoever drives the machine runs their programs
+_NO_PLACE = frozenset(("begin", "end", "signal", "test", "bench"))
 
 
 class VmProgram:
@@ -129,6 +134,7 @@ class Machine:
 
             self.coverage = Coverage()
         self._stores: dict[str, UserMap] = {}
+        self._rings: dict[str, RingReader] = {}
         self._verdicts = dict(verdicts or {})
         self._resolver = resolver or resolver_of(self, target, session or {})
         self._room: Room | None = None
@@ -236,14 +242,39 @@ class Machine:
         self.links.append(made)
         return made
 
+    def attach_all(
+        self,
+        links: Iterable[LinkSpec] | None = None,
+        *,
+        progress: Callable[[int, int], None] | None = None,
+        failed: Callable[[LinkSpec, CygnetError], None] | None = None,
+    ) -> int:
+        """Attach every link (of the object, unless some are given); how many there are. Nothing can fail here."""
+        wanted = [link for link in (self.spec.links if links is None else links) if link.kind not in _NO_PLACE]
+        for done, link in enumerate(wanted, 1):
+            self.attach(link)
+            if progress is not None:
+                progress(done, len(wanted))
+        return len(wanted)
+
+    def detach_all(self) -> None:
+        """No program waits for a probe any more."""
+        self.links.clear()
+
     def fire(self, probe: str | LinkSpec, context: Input = None) -> list[int]:
         """An event happens: r0 of every program that waits for it, in the order they were attached."""
         name = probe if isinstance(probe, str) else probe.probe
         return [self.run(link.program, context) for link in list(self.links) if link.spec.probe == name]
 
-    def events(self, ring: str) -> Any:
-        """The reader of a ring buffer map: the map itself."""
-        return self._stores[ring]
+    def events(self, ring: str) -> RingReader:
+        """The reader of a ring buffer map; always the same one for a map."""
+        found = self._rings.get(ring)
+        if found is None:
+            from cygnet.vm.events import RingReader
+
+            store: Any = self._stores[ring]
+            found = self._rings[ring] = RingReader(store)
+        return found
 
     def advance(self, nanoseconds: int) -> int:
         """Move the world's clock on, and fire the timers that become due; how many did."""
@@ -260,6 +291,8 @@ class Machine:
             self.programs.clear()
             self.links.clear()
             self.maps.clear()
+            for ring in self._rings.values():
+                ring.close()
             self._stores.clear()
             self.host.close()
 

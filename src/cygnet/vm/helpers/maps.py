@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from cygnet.errors import HelperFault
+from cygnet.maps.memory import copy
 from cygnet.vm.helpers.common import MASK32, map_of
 from cygnet.vm.helpers.registry import helper
 
@@ -88,9 +89,15 @@ def for_each_map_elem(machine: Host, map: int, function: int, context: int, flag
     of = map_of(machine, map)
     if flags or not of.each_is_possible():
         return -22  # EINVAL
+    # keys lie beside the bookkeeping of the map, which no program may read: they are handed out as copies
+    shown = machine.memory.block(max(of.key_size, 1), "key of an element", writable=False)
     count = 0
-    for key, value in of.each_ptr(machine.cpu):
-        count += 1
-        if machine.call(function, map, key, value, context):
-            break
+    try:
+        for key, value in of.each_ptr(machine.cpu):
+            copy(shown.address, key, of.key_size)
+            count += 1
+            if machine.call(function, map, shown.address, value, context):
+                break
+    finally:
+        machine.memory.free(shown)
     return count

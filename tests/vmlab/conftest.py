@@ -91,6 +91,31 @@ class Running:
         return result
 
 
+#: between them these load every module that the tests' programs need
+WARM = (
+    'begin { @a[comm] = count(); @h = hist(1); printf("%d %s\\n", pid, str(0)); print(kstack); exit() }',
+    'fexit:vfs_read /pid == 1/ { printf("%d %s\\n", retval, str(args.file.f_path.dentry.d_name.name)); }',
+    "kprobe:vfs_r* { @[func] = sum(arg1); } kretprobe:vfs_read { @s = stats(retval); }",
+    "tracepoint:raw_syscalls:sys_enter { @[args.id] = count(); }",
+    "iter:task { print(ctx.task.pid); }",
+)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def warm() -> None:
+    """Import here what each child would else import for itself, which takes seconds under emulation."""
+    import cygnet.kernel.attach.kprobe
+    import cygnet.kernel.attach.kprobe_multi
+    import cygnet.kernel.attach.tracing
+    import cygnet.loader.attachto
+    import cygnet.loader.detach
+    import cygnet.session.symbols.kernel  # noqa: F401
+    from cygnet.cli import main
+
+    for program in WARM:
+        main(["trace", "--dry-run", "-e", program])
+
+
 @pytest.fixture(scope="session")
 def start() -> Callable[..., Running]:
     """Start `cygnet trace` with a program and more arguments."""

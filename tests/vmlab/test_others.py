@@ -60,9 +60,7 @@ def test_block_and_file_system_events(start: Start) -> None:
 
 
 def test_an_address_of_the_kernel(start: Start) -> None:
-    address = next(
-        line.split()[0] for line in kernel_symbols() if line.split()[2] == "jiffies_64"
-    )
+    address = next(line.split()[0] for line in kernel_symbols() if line.split()[2] == "jiffies_64")
     running = start(f'watchpoint:0x{address}:8:w {{ @[ksym(reg("ip"))] = count(); if (@n++ > 10) {{ exit() }} }}')
     done = running.end()
     assert re.search(r"@\[do_timer(\+\d+)?\]: \d+|@\[tick_do_update_jiffies64(\+\d+)?\]: \d+", done.out), done
@@ -76,18 +74,13 @@ def test_tracepoints_by_wildcard(start: Start) -> None:
     assert re.search(r"@\[tracepoint:syscalls:sys_enter_getppid\]: [3-9]", done.out)
 
 
-def test_as_bpftrace_counts(start: Start) -> None:
-    """The same program in the peer, at the same time: the same numbers."""
-    program = f"kprobe:__x64_sys_getppid /pid == {os.getpid()}/ {{ @ = count(); }}"
-    variables = {**os.environ, "__BPFTRACE_NOTIFY_PROBES_ATTACHED": "1"}
-    peer = subprocess.Popen(["bpftrace", "-e", program], stdout=subprocess.PIPE, text=True, env=variables)
-    assert peer.stdout is not None
-    while "__BPFTRACE_NOTIFY_PROBES_ATTACHED" not in (line := peer.stdout.readline()):
-        assert line, "bpftrace ended"
-    running = start(program).attached()
-    for _ in range(13):
-        os.getppid()
-    ours = running.end(signal.SIGINT).out
-    peer.send_signal(signal.SIGINT)
-    theirs = peer.communicate()[0]
-    assert re.findall(r"@: (\d+)", ours) == ["13"] == re.findall(r"@: (\d+)", theirs)
+def test_as_bpftrace_counts(trace: Trace) -> None:
+    """The same program on the same command in the peer: the same numbers."""
+    program = (
+        "kprobe:vfs_write /pid == cpid/ { @[arg2] = count(); } kretprobe:vfs_write /pid == cpid/ { @r = sum(retval); }"
+    )
+    command = "/usr/bin/dd if=/dev/zero of=/dev/null bs=7 count=13 status=none"
+    peer = subprocess.run(["bpftrace", "-c", command, "-e", program], capture_output=True, text=True, check=True)
+    ours = trace(program, "-c", command).out
+    assert "@[7]: 13" in ours and "@r: 91" in ours
+    assert sorted(re.findall(r"^@.*", ours, re.M)) == sorted(re.findall(r"^@.*", peer.stdout, re.M))

@@ -26,6 +26,7 @@ _LONG = {
     "probe-filter": ("", True), "fmt": ("", False), "dry-run": ("", False), "debug": ("d", True),
     "emit-elf": ("", True), "emit-llvm": ("", True), "aot": ("", True), "btf": ("b", False),
     "dwarf-pid": ("", True), "verify-llvm-ir": ("", False),
+    "explain": ("", False), "json": ("", False), "live": ("", False),
 }  # fmt: skip
 _SHORT_VALUES = frozenset("efopcdBI")
 _SHORT = frozenset("lvhVqkb") | _SHORT_VALUES
@@ -34,7 +35,7 @@ MODES = ("codegen", "compiler-bench", "bench", "test", "format")
 
 
 class Request:
-    """What a command line asks for: `action` is run, list, help, version, info or format."""
+    """What a command line asks for: `action` is run, list, help, version, info, format or explain."""
 
     __slots__ = ("action", "file", "options", "program", "rest", "search")
 
@@ -79,6 +80,9 @@ def _long(request: Request, word: str, queue: list[str]) -> None:
     name, equals, value = word.partition("=")
     full = name if name in _LONG else _unshortened(name)
     short, wants = _LONG[full]
+    if full == "live":
+        _live(request, value if equals else "1")
+        return
     if not wants:
         if equals:
             raise UsageError(f"--{full} takes no value")
@@ -183,6 +187,16 @@ def _debug(request: Request, value: str) -> None:
         request.options.debug.append(stage)
 
 
+def _live(request: Request, value: str) -> None:
+    try:
+        seconds = float(value)
+    except ValueError:
+        seconds = 0.0
+    if not 0.05 <= seconds <= 3600:
+        raise UsageError(f"--live=SECONDS wants a number from 0.05 to 3600, not {value!r}")
+    request.options.live = seconds
+
+
 def _choice(option: str, name: str, allowed: tuple[str, ...]) -> Callable[[Request, str], None]:
     def choose(request: Request, value: str) -> None:
         if value not in allowed:
@@ -225,6 +239,8 @@ _FLAGS: dict[str, Callable[[Request], None]] = {
     "unsafe": _set("unsafe"),
     "dry-run": _set("dry_run"),
     "usdt-file-activation": _set("usdt_file_activation"),
+    "explain": _act("explain"),
+    "json": _set("format", "json"),
     "b": lambda request: None,  # an older option: BTF is always used
     "verify-llvm-ir": lambda request: None,  # there is no LLVM here
 }
@@ -270,5 +286,7 @@ def _settle(request: Request) -> None:
             raise UsageError("a FILE or -e 'PROGRAM' is wanted")
         request.file = rest.pop(0)
     options.params = rest
+    if options.live and (options.format == "json" or options.output):
+        raise UsageError("--live draws on the terminal; it goes with neither -f json nor -o")
     if request.action == "run" and options.named.get("help") is True:
         request.action = "parameters"

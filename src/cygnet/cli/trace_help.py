@@ -12,7 +12,7 @@ Usage: cygnet trace [OPTION…] -e 'PROGRAM' [PARAMETER…]
   -c, --cmd COMMAND       start COMMAND when the probes are attached; end with it
   -p, --pid PID           watch only this process; end with it
   -l, --list [PATTERN]    list probes (-lv: with fields and types)
-  -f FORMAT               text or json
+  -f FORMAT               text or json (docs/json.md); --json is short for -f json
   -o, --output FILE       write results to FILE
   -B MODE                 buffering: line, full or none
   -q, --quiet             no message about attached probes
@@ -20,6 +20,8 @@ Usage: cygnet trace [OPTION…] -e 'PROGRAM' [PARAMETER…]
   -k, --warnings          also warn of failed reads and missing keys
       --no-warnings       do not warn at all
       --unsafe            allow system(), signal() and the like
+      --explain           say what it would attach to, make, need and cost an event; attach nothing (--json: as JSON)
+      --live[=SECONDS]    redraw the maps in place while it runs, every second (wants the extra: pip install 'cygnet[live]')
       --dry-run           compile and load, then end
   -I DIR, --include FILE  more C headers
       --debuginfo DIRS    where to look for debug information, separated by colons

@@ -1,4 +1,4 @@
-"""What `cygnet trace` does besides running a program: list, help, version, info, format, parameters."""
+"""What `cygnet trace` does besides running a program: list, help, version, info, format, explain, parameters."""
 
 from __future__ import annotations
 
@@ -69,5 +69,11 @@ def _parameters(request: Request) -> int:
     return 0
 
 
+def _explain(request: Request) -> int:
+    from cygnet.cli.explain import explain
+
+    return explain(request)
+
+
 ACTIONS = {"list": _list, "help": _help, "version": _version, "info": _info, "format": _format,
-           "parameters": _parameters}  # fmt: skip
+           "parameters": _parameters, "explain": _explain}  # fmt: skip

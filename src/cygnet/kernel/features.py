@@ -151,22 +151,23 @@ _MAP_SHAPES: dict[int, dict[str, int]] = {
 # ── the probes ───────────────────────────────────────────────────────────────────────────────────────────
 
 
-def _helper(number: int) -> Callable[[], bool]:
-    """Whether a helper can be called from a tracing program.
+def has_helper(number: int, prog_type: int) -> bool:
+    """Whether a program of a type may call a helper.
 
     An unknown helper makes the verifier say "invalid func" or "unknown func"; a known one is refused for
     its arguments, in other words.
     """
+    from cygnet.kernel.progs import load_log
 
-    def probe() -> bool:
-        from cygnet.kernel.progs import load_log
+    log = load_log(insn(0x85, imm=number) + EXIT, prog_type, level=1)
+    if not log:
+        raise sys.failure(_errno.EPERM, "probe a helper", "bpf", caps=("bpf", "perfmon"))
+    return "invalid func" not in log and "unknown func" not in log and "program of this type cannot use" not in log
 
-        log = load_log(insn(0x85, imm=number) + EXIT, bpf.BPF_PROG_TYPE_RAW_TRACEPOINT, level=1)
-        if not log:
-            raise sys.failure(_errno.EPERM, "probe a helper", "bpf", caps=("bpf", "perfmon"))
-        return "invalid func" not in log and "unknown func" not in log and "program of this type cannot use" not in log
 
-    return probe
+def _helper(number: int) -> Callable[[], bool]:
+    """Whether a helper can be called from a tracing program."""
+    return lambda: has_helper(number, bpf.BPF_PROG_TYPE_RAW_TRACEPOINT)
 
 
 def _map(type: int) -> Callable[[], bool]:

@@ -13,7 +13,7 @@ class Options:
 
     __slots__ = (
         "bench", "buffering", "cmd", "debug", "debuginfo", "dry_run", "env", "format", "include_dirs", "includes",
-        "mode", "named", "no_features", "output", "params", "pid", "probe_filter", "quiet", "test",
+        "live", "mode", "named", "no_features", "output", "params", "pid", "probe_filter", "quiet", "test",
         "traceable_functions", "unsafe", "usdt_file_activation", "verbose", "warnings",
     )  # fmt: skip
 
@@ -25,6 +25,7 @@ class Options:
         self.format = "text"
         self.output = ""
         self.buffering = "line"
+        self.live = 0.0  # seconds between drawings of the maps; 0: none
         self.quiet = False
         self.verbose = False
         self.warnings = 1

@@ -33,6 +33,8 @@ _WIDEST = 0x7FFF
 _MOST_GROUPS = 2  # of one block: each copies its rest
 # 1 for the opcodes that touch memory
 _TOUCHES = bytes(1 if c & 7 in (1, 2, 3) and c & 0xE0 in (0x60, 0x80, 0xC0) else 0 for c in range(256))
+# 1 for the pairs of registers whose second is r10
+_FROM_R10 = bytes(c >> 4 == 10 for c in range(256))
 
 
 class Site:
@@ -75,12 +77,23 @@ class Fact(NamedTuple):
 
 
 _FRAME_POINTER = Fact(0)
+_UNKNOWN = 15  # registers, of 16 with what follows r10, when only r10 is known
 _NOTHING = Fact()
 # what following an instruction means: nothing, a new value of dst, or a closer look
 _NONE, _LOSES, _LOOK = 0, 1, 2
 _EFFECTS = [_LOSES if c & 7 in (0, 1, 4, 7) else _NONE for c in range(256)]
 for _code in (0xBF, 0x07, 0x17, 0xC3, 0xDB, 0xCB, 0xD3):
     _EFFECTS[_code] = _LOOK
+# 1 for the opcodes to look at; 0 for those that change dst, f0 for others; the register dst
+_LOOKS = bytes(effect == _LOOK for effect in _EFFECTS)
+_WRITES_NOTHING = bytes(0 if effect else 0xF0 for effect in _EFFECTS)
+_DST = bytes(c & 15 for c in range(256))
+_LONG = 10  # instructions that are not followed one by one
+
+
+def _together(first: bytes, second: bytes) -> bytes:
+    """Byte by byte, either bit."""
+    return (int.from_bytes(first, "little") | int.from_bytes(second, "little")).to_bytes(len(first), "little")
 
 
 class Known:
@@ -169,9 +182,12 @@ class Checker:
     `wide_slots` are displacements of slots for checks of several accesses, each used for one number of bytes only.
     """
 
-    def __init__(self, items: list[tuple[int, int, Any]], codes: bytes, wide_slots: list[int]) -> None:
+    def __init__(self, items: list[tuple[int, int, Any]], code: bytes, wide_slots: list[int]) -> None:
         self.items = items
-        self.touches = codes.translate(_TOUCHES)
+        self.touches = code[::8].translate(_TOUCHES)
+        self.from_frame = code[1::8].translate(_FROM_R10)
+        self.looks = code[::8].translate(_LOOKS)
+        self.writes = _together(code[::8].translate(_WRITES_NOTHING), code[1::8].translate(_DST))
         self.sites: list[Site] = []
         self.copies: list[Copy] = []
         self.landings: list[tuple[int, int]] = []  # block and offset in it
@@ -208,6 +224,11 @@ class Checker:
         """What the instructions of [start, end) do to what is known."""
         known = self.known
         facts = known.facts
+        if facts.count(None) == _UNKNOWN and self.from_frame.find(1, start, end) < 0:
+            return  # nothing is known, and nothing comes to be
+        if end - start > _LONG:
+            self._follow_long(start, end)
+            return
         for key, off, imm in self.items[start:end]:
             if key < 0x10000:
                 effect = _EFFECTS[key & 0xFF]
@@ -218,16 +239,33 @@ class Checker:
             elif key != NOTHING:
                 known.follow(key, off, imm)
 
+    def _follow_long(self, start: int, end: int) -> None:
+        """The same, in strides from one instruction to look at to the next."""
+        known, writes = self.known, self.writes
+        facts = known.facts
+        while start < end:
+            look = self.looks.find(1, start, end)
+            stop = end if look < 0 else look
+            for reg, fact in enumerate(facts):
+                if fact is not None and writes.find(reg, start, stop) >= 0:
+                    facts[reg] = None
+            if look >= 0:
+                known.follow(*self.items[look])
+            start = stop + 1
+
     def _checked(
         self, start: int, end: int, codes: list[bytes], number: int, groups: dict[int, _Group], sites: list[Site]
     ) -> bytes:
-        """The instructions' codes, with checks before those that touch memory."""
+        """The instructions' codes, with checks before those that touch memory. Without a place in `sites` of its own
+        (a copy) nothing is followed, and every access is checked."""
+        own = sites is self.sites
         offsets = list(accumulate(map(len, codes), initial=0))
         parts: list[bytes] = []
         more, done, touches = 0, start, self.touches
         at = touches.find(1, start, end)
         while at >= 0:
-            self._follow(done, at)
+            if own:
+                self._follow(done, at)
             key, off, imm = self.items[at]
             length = offsets[at - start] + more
             check = b""
@@ -239,7 +277,8 @@ class Checker:
             more += len(check)
             done = at
             at = touches.find(1, at + 1, end)
-        self._follow(done, end)
+        if own:
+            self._follow(done, end)
         parts += codes[done - start :]
         return b"".join(parts)
 
@@ -255,7 +294,8 @@ class Checker:
             sites.append(Site(number, length + len(code), "fault", state.ALIGNMENT, pc))
         if inside or known.is_checked(base, off, size, write):
             return code
-        known.check(base, ((off, off + size, write),))
+        if sites is self.sites:
+            known.check(base, ((off, off + size, write),))
         slot = self._slot(base, write)
         code += _start(base, off) + _compare(slot, slot + state.LIMIT_OF[size])
         sites.append(Site(number, length + len(code), "check", slot & 0xFFFF | size << 16 | write << 31, pc))
@@ -310,22 +350,21 @@ class Checker:
         open_groups: dict[int, _Group] = {}
         found: list[_Group] = []
         in_stack = {reg for reg, fact in enumerate(self.known.facts) if fact is not None and fact.place is not None}
-        touches = self.touches
-        for pc, (key, off, imm) in enumerate(self.items[start:end], start):
-            if touches[pc]:
-                base, size, write, _ = access_of(key, imm)
-                if base not in in_stack:
-                    group = open_groups.get(base)
-                    if group is None:
-                        group = open_groups[base] = _Group(pc, base)
-                        found.append(group)
-                    group.accesses.append((off, off + size, write))
-            written = _written(key, imm)
-            if written is not None:
-                open_groups.pop(written, None)
-                in_stack.discard(written)
-                if key & ~0xF00 in _FROM_FRAME:
-                    in_stack.add(written)
+        touches, writes, from_frame = self.touches, self.writes, self.from_frame
+        at = touches.find(1, start, end)
+        while at >= 0:
+            key, off, imm = self.items[at]
+            base, size, write, _ = access_of(key, imm)
+            if base not in in_stack and from_frame.find(1, start, at) < 0:
+                group = open_groups.get(base)
+                if group is None or writes.find(base, group.last, at) >= 0:
+                    group = open_groups[base] = _Group(at, base)
+                    found.append(group)
+                group.accesses.append((off, off + size, write))
+                group.last = at
+            if key & 7 == 3 and key & 0xE0 == _ATOMIC:
+                open_groups.clear()
+            at = touches.find(1, at + 1, end)
         worth = [group for group in found if len(group.accesses) > 1]
         return {group.pc: group for group in worth[:_MOST_GROUPS]}
 
@@ -347,7 +386,7 @@ class Checker:
         if slot is None:
             return b""
         own: list[Site] = []
-        self.known = known.copy()
+        self.known = Known()
         body = self._checked(pc, end, codes, -1, {}, own)
         self.known = known
         landing = self.land(-1, 0)
@@ -362,26 +401,12 @@ class Checker:
 class _Group:
     """Accesses through one value of register `base`, the first at slot `pc`."""
 
-    __slots__ = ("accesses", "base", "pc")
+    __slots__ = ("accesses", "base", "last", "pc")
 
     def __init__(self, pc: int, base: int) -> None:
-        self.pc = pc
+        self.pc = self.last = pc
         self.base = base
         self.accesses: list[Window] = []
-
-
-# r10 copied, or added to
-_FROM_FRAME = frozenset((0xBF | 10 << 12, SUM | 10 << 12))
-
-
-def _written(key: int, imm: int) -> int | None:
-    """The register that an instruction changes."""
-    if key >> 16:
-        return None if key == NOTHING else key >> 8 & 15
-    effect = _EFFECTS[key & 0xFF]
-    if effect == _NONE:
-        return None
-    return key >> 8 & 15 if key & 3 != 3 or key & 7 == 7 else _changed_by_atomic(key, imm)
 
 
 _starts: dict[tuple[int, int], bytes] = {}

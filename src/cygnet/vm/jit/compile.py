@@ -121,7 +121,7 @@ class Compiler:
         self.starts = {0}
         self.leaders: set[int] = set()
         self.loops: set[int] = set()  # targets of jumps back
-        self.checker = Checker(self.items, self.codes, [] if wide_slots is None else wide_slots)
+        self.checker = Checker(self.items, program.code, [] if wide_slots is None else wide_slots)
         self.indirect = False  # whether calls go through the table of functions
         self.function = (0, 0)
         self.copied = 0  # how many copies of blocks there are so far
@@ -186,16 +186,15 @@ class Compiler:
     def _emit(self, ends: list[int]) -> None:
         starts = [*sorted(self.starts), self.count, -1]
         bounds = sorted({*self.leaders, *self.starts, *[pc + 1 for pc in ends], self.count})
-        ending = set(ends)
-        function = -1
-        begin = 0
+        function, begin = -1, 0
         for end in bounds:
             if end == begin:
                 continue
             if begin == starts[function + 1]:
                 function += 1
                 self._begin_function(begin, starts[function + 1])
-            self._block(begin, end, end - 1 in ending)
+            if begin != self.skipped:
+                self._block(begin, end)
             if end == starts[function + 1]:
                 self._end_function(begin)
             begin = end
@@ -240,40 +239,50 @@ class Compiler:
         self.targets.append(target)
         self.tails.append(tail)
 
-    def _block(self, begin: int, end: int, ends: bool) -> None:
-        if begin == self.skipped:
-            return
+    def _block(self, begin: int, end: int) -> None:
         number = self.block_of[begin] = len(self.bodies)
-        stop = end - 1 if ends else end
+        last = end - 1
+        code = self.codes[last]
+        kind = _KINDS[code]
+        stop = end if kind == _PLAIN else last
         if self.checked:
             body = self.checker.block(begin, stop, number, begin in self.leaders)
+            if self.copied < len(self.checker.copies):  # copies go on with what ends the block
+                self.copied = len(self.checker.copies)
+                self._add(body)
+                number, body = number + 1, b""
         else:
             body = b"".join([EMITTERS[key](off, imm) for key, off, imm in self.items[begin:stop]])
-        if not ends:
+        if kind == _PLAIN:
             self._add(body)
-            return
-        if self.copied < len(self.checker.copies):  # copies go on with what ends the block
-            self.copied = len(self.checker.copies)
-            self._add(body)
-            number, body = number + 1, b""
-        key, off, imm = self.items[stop]
-        code = key & 0xFF
-        if code in _SPECIAL:
-            more, branch, target, tail = _SPECIAL[code](self, stop, number, len(body))
+        elif kind == _SPECIAL_END:
+            special = _SPECIAL.get(code)
+            if special is None:
+                raise Unfit
+            more, branch, target, tail = special(self, last, number, len(body))
+            self._add(body + more, branch, target, tail)
         else:
-            target, branch, tail = stop + 1 + off, _CONDITION_CODES[code & 0xF0], b""
-            over = self._jumps_over(stop, off)
-            if over is not None:
-                target, branch, self.skipped = over, branch ^ 1, stop + 1
-            more = self._charge(stop, target, number, len(body)) + EMITTERS[key](off, imm)
-            if branch == _EQUAL and imm == 0 and code == 0x15:
-                self.checker.not_null(key >> 8 & 15)
-        self._add(body + more, branch, target, tail)
+            self._conditional(body, last, number, kind)
 
-    def _jumps_over(self, pc: int, off: int) -> int | None:
+    def _conditional(self, body: bytes, pc: int, number: int, branch: int) -> None:
+        key, off, imm = self.items[pc]
+        target = pc + 1 + off
+        if off == 1 and (over := self._jumps_over(pc)) is not None:
+            target, branch, self.skipped = over, branch ^ 1, pc + 1
+        low, high = self.function
+        if not low <= target < high:
+            raise Unfit
+        if self.checked:
+            if target <= pc:
+                body += self._spend(pc - target + 1, pc, number, len(body))
+            if branch == _EQUAL and imm == 0 and key & 0xFF == 0x15:
+                self.checker.not_null(key >> 8 & 15)
+        self._add(body + EMITTERS[key](off, imm), branch, target)
+
+    def _jumps_over(self, pc: int) -> int | None:
         """Where the jump goes that alone lies between the condition at `pc` and its target: the condition turned
         round goes there itself, and the jump is never reached."""
-        if off != 1 or pc + 1 in self.leaders or pc + 2 >= self.function[1]:
+        if pc + 1 in self.leaders or pc + 2 >= self.function[1]:
             return None
         key, off, imm = self.items[pc + 1]
         if key not in (5, 6):
@@ -539,6 +548,16 @@ _SPECIAL: dict[int, Callable[[Compiler, int, int, int], _End]] = {
     0x8D: Compiler._call_register,
     **dict.fromkeys(_PACKET_LOADS, Compiler._packet),
 }
+# what an opcode at the end of a block means: nothing, one of _SPECIAL, or the condition code of a jump
+_PLAIN, _SPECIAL_END = -1, -2
+_KINDS = [
+    _SPECIAL_END
+    if code in _SPECIAL
+    else _CONDITION_CODES.get(code & 0xF0, _SPECIAL_END)
+    if code & 7 in (5, 6)
+    else _PLAIN
+    for code in range(256)
+]
 _NEAR = {**dict.fromkeys(range(16), 6), ALWAYS: 5, CALL: 5, FALL: 0, STOP: 0}
 _SHORT_JUMP, _LONG_JUMP, _CONDITIONAL = struct.Struct("<Bb"), struct.Struct("<Bi"), struct.Struct("<BBi")
 _ROUTINES = {name: mem(b"\xff", 2, R9, AT[name]) for name in ("check", "check_wide", "fault")}

@@ -106,7 +106,7 @@ class _Formatter:
             value = self._argument()
             if kind in "sSB":
                 return (self.symbol(value) or f"0x{value:x}").encode()
-            return (f"{value:x}" if kind == "x" else f"{value:016x}").encode()
+            return f"{value:016x}".encode()
         if kind and not (kind.isspace() or not kind.isalnum()):
             raise BadFormat
         return f"{self._argument():016x}".encode()

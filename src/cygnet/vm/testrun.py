@@ -8,6 +8,7 @@ from errno import EINVAL
 from cygnet.errors import SystemCallError
 from cygnet.vm.contexts import Context, code_name, for_program, memory, skb, xdp
 from cygnet.vm.contexts.model import get, structure
+from cygnet.vm.contexts.packets import LINK_LAYER
 from cygnet.vm.packets import ETHERNET
 
 TYPE_CHECKING = False
@@ -58,7 +59,7 @@ def test_run(
         for _ in range(rounds):
             retval = placed.run()
         duration = (time.perf_counter_ns() - before) // rounds
-        shown, after = _outputs(program, placed)
+        shown, after = _outputs(placed, ctx)
     retval &= 0xFFFFFFFF
     name = code_name(program.type_name, retval)
     return TestResult(retval, shown[:data_out], after[:ctx_out], duration, name)
@@ -99,12 +100,12 @@ def _skb(program: VmProgram, data: bytes, ctx: bytes, with_context: bool) -> Con
         raise _invalid(program, "the context sets what it may not")
     values["ifindex"] = values["ifindex"] or 1
     if with_context and not values["wire_len"]:
-        values["wire_len"] = len(data)
+        values["wire_len"] = len(data) - (0 if program.type_name in LINK_LAYER else ETHERNET)
     return skb(data, program_type=program.type_name, **values)
 
 
-def _outputs(program: VmProgram, placed: Placed) -> tuple[bytes, bytes]:
-    """(data, context) after the run."""
+def _outputs(placed: Placed, given: bytes) -> tuple[bytes, bytes]:
+    """(data, context) after the run, which was given a context or none."""
     packet, context = placed.packet, placed.data()
     if packet is None:
         return b"", context
@@ -112,7 +113,7 @@ def _outputs(program: VmProgram, placed: Placed) -> tuple[bytes, bytes]:
         meta = packet.data - packet.meta
         values: dict[str, Value] = {"data": meta, "data_end": packet.end - packet.meta}
         for name in ("ingress_ifindex", "rx_queue_index"):
-            values[name] = get("xdp_md", context, name)
+            values[name] = get("xdp_md", given.ljust(_XDP_MD, b"\0"), name)
         return packet.metadata() + packet.payload(), bytes(structure("xdp_md", values))
     if placed.context.structure != "__sk_buff":
         return packet.payload(), context

@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 
 _AF_INET, _AF_INET6 = 2, 10
 _IP, _IPV6 = 0x0800, 0x86DD
-_HOST, _BROADCAST, _MULTICAST, _OTHERHOST = 0, 1, 2, 3
-_LINK_LAYER = ("sched_cls", "sched_act")  # these see the Ethernet header
+_HOST, _MULTICAST, _OTHERHOST = 0, 2, 3
+LINK_LAYER = ("sched_cls", "sched_act")  # these see the Ethernet header
 
 
 def xdp(packet: bytes, *, meta: bytes = b"", ingress_ifindex: int = 1, rx_queue_index: int = 0) -> Context:
@@ -35,7 +35,7 @@ def skb(packet: bytes, *, program_type: str = "sched_cls", **values: Value) -> C
     known: dict[str, Value] = {"ifindex": 1, **_of_packet(packet)}
     known.update(values)
     data = structure("__sk_buff", known, 192)
-    layer2 = program_type in _LINK_LAYER
+    layer2 = program_type in LINK_LAYER
 
     def setup(world: World, host: Host) -> None:
         seen = world.packet
@@ -78,8 +78,7 @@ def _of_packet(packet: bytes) -> dict[str, Value]:
 def _pkt_type(destination: bytes) -> int:
     if destination == bytes(6):
         return _HOST
-    if destination == b"\xff" * 6:
-        return _BROADCAST
+    # to all is a multicast for the loopback device, whose broadcast address is zeros too
     return _MULTICAST if destination[0] & 1 else _OTHERHOST
 
 

@@ -24,6 +24,7 @@ import mmap
 import struct
 import sys
 from bisect import bisect_right
+from contextlib import suppress
 from typing import NamedTuple
 
 from cygnet.errors import MapError, MapFull
@@ -39,6 +40,7 @@ SPACE = memoryview((ctypes.c_ubyte * _SPACE_BYTES).from_address(0)).cast("B")
 _U16, _U32, _U64 = struct.Struct("=H"), struct.Struct("=I"), struct.Struct("=Q")
 PAGE = mmap.PAGESIZE
 ALIGN = 8
+_HUGE_BYTES = 1 << 22
 _MAP_32BIT = 0x40  # <asm/mman.h> of x86
 
 
@@ -151,7 +153,12 @@ def _lazy_pages(size: int) -> mmap.mmap:
     if not hasattr(mmap, "MAP_PRIVATE"):
         return mmap.mmap(-1, size)
     lazy: int = getattr(mmap, "MAP_NORESERVE", 0x4000 if sys.platform == "linux" else 0)
-    return mmap.mmap(-1, size, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | lazy)
+    pages = mmap.mmap(-1, size, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | lazy)
+    if size >= _HUGE_BYTES and hasattr(mmap, "MADV_HUGEPAGE"):
+        # a large table is walked at random: fewer pages are fewer faults and fewer misses of the TLB
+        with suppress(OSError):
+            pages.madvise(mmap.MADV_HUGEPAGE)
+    return pages
 
 
 def _low_pages(size: int) -> mmap.mmap:

@@ -63,14 +63,18 @@ def rows(counts: Sequence[int], agg: str, args: Sequence[int | str], div: int = 
 def text(table: Sequence[Row], agg: str, args: Sequence[int | str]) -> str:
     """The lines of a histogram, each with its newline."""
     top = max((row[2] for row in table), default=0) or 1
+    return "".join([
+        f"{label:<16}{count:>8} |{'@' * (_WIDTH * count // top):<{_WIDTH}}|\n"
+        for label, (_, _, count) in zip(labels(table, agg, args), table)
+    ])  # fmt: skip
+
+
+def labels(table: Sequence[Row], agg: str, args: Sequence[int | str]) -> list[str]:
+    """What stands before each row: ``[8, 16)``, ``[1]``, ``(..., 0)``."""
     k = int(args[0]) if args else 0
     name = _log_label(k) if agg == "hist" else _linear_label(int(args[2]))
     alone = max(2, 1 << k) if agg == "hist" else 0  # below it each number has a bucket of its own
-    out = []
-    for low, high, count in table:
-        header = _header(low, high, name, low is not None and low < alone)
-        out.append(f"{header:<16}{count:>8} |{'@' * (_WIDTH * count // top):<{_WIDTH}}|\n")
-    return "".join(out)
+    return [_header(low, high, name, low is not None and low < alone) for low, high, _ in table]
 
 
 def _header(low: int | None, high: int | None, name: Callable[[int], str], single: bool) -> str:

@@ -42,11 +42,11 @@ class Loop:
 
     `ended` are descriptors that end the run when they become readable (a child's or a target's pidfd);
     `on_signal` runs the program of a self:signal probe, by signal number. `chore` is called now and then:
-    after some milliseconds, then ever more seldom, at last every second.
+    after some milliseconds, then ever more seldom, at last every second. `beat` is called every `beat_s` seconds.
     """
 
-    __slots__ = ("_epoll", "_exit_seen", "_full", "_last_lost", "_last_report", "_lost", "_moved", "_nap", "_rest",
-                 "_rest_until", "chore", "ended", "on_signal", "ring", "signals", "state", "stopped",
+    __slots__ = ("_beat_at", "_epoll", "_exit_seen", "_full", "_last_lost", "_last_report", "_lost", "_moved", "_nap", "_rest",
+                 "_rest_until", "beat", "beat_s", "chore", "ended", "on_signal", "ring", "signals", "state", "stopped",
                  "words")  # fmt: skip
 
     def __init__(self, state: State, ring: Any, control: Words | None, signals: Signals) -> None:
@@ -63,6 +63,9 @@ class Loop:
         self._last_report = 0.0
         self.chore: Callable[[], None] | None = None
         self._rest, self._rest_until = _FIRST_REST, 0.0
+        self.beat: Callable[[], None] | None = None
+        self.beat_s = 1.0
+        self._beat_at = 0.0
         self._nap = _FIRST_NAP
         self._moved = 0  # bytes read since the last nap
         self._epoll = epoll()
@@ -85,6 +88,8 @@ class Loop:
                 break
             if self.chore is not None:
                 self._do_chore(self.chore)
+            if self.beat is not None:
+                self._do_beat(self.beat)
             if worked:
                 self._happened(self._epoll.poll(0))
             elif self._moved and self.ring.size >= _NAP_RING:
@@ -99,6 +104,12 @@ class Loop:
             chore()
             self._rest_until = now + self._rest
             self._rest = min(2 * self._rest, _LAST_REST)
+
+    def _do_beat(self, beat: Callable[[], None]) -> None:
+        now = monotonic()
+        if now >= self._beat_at:
+            beat()
+            self._beat_at = now + self.beat_s
 
     def drain(self) -> None:
         """Handle what is in the ring, and pending actions; nothing writes to it any more."""
@@ -194,6 +205,9 @@ class Loop:
             timeout = _REPORT  # a map that fills up wakes nobody
         if self.chore is not None:
             rest = max(0.001, self._rest_until - monotonic())
+            timeout = min(timeout, rest) if timeout > 0 else rest
+        if self.beat is not None:
+            rest = max(0.001, self._beat_at - monotonic())
             timeout = min(timeout, rest) if timeout > 0 else rest
         if self.words is not None:
             self.words.set(words.SLEEPS, 1)

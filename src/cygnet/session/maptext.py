@@ -35,6 +35,13 @@ class MapText:
             return self._entry((None, reader.read_scalar()[0]), div)
         return "".join([self._entry(entry, div) for entry in self._top(reader.read(), top)])
 
+    def parts(self, entry: Entry) -> tuple[str, str]:
+        """(name with key, value) of an entry that is no histogram; of one, only the name means something."""
+        name = self.reader.view.name
+        if self._key is not None:
+            name = f"{name}[{self._key(entry[0])}]"
+        return name, "" if self.reader.histogram else self._show(entry[1], 0)
+
     def _top(self, entries: list[Entry], top: int) -> list[Entry]:
         return entries if self.reader.series else top_of(entries, top)
 

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from typing import Any, Protocol
 
     from cygnet.session.child import Child
+    from cygnet.session.live import Screen
     from cygnet.session.options import Options
     from cygnet.session.text import Context
     from cygnet.spec.objects import LinkSpec, ObjectSpec
@@ -75,7 +76,7 @@ def run(spec: ObjectSpec, options: Options, world: World, runtime: MakeRuntime, 
 class _Session:
     """What is open during a run, so that it can be closed in any case."""
 
-    __slots__ = ("child", "loop", "options", "out_fd", "pidfd", "runtime", "signals", "spec",
+    __slots__ = ("child", "loop", "options", "out_fd", "pidfd", "runtime", "screen", "signals", "spec",
                  "state", "words", "world")  # fmt: skip
 
     def __init__(self, spec: ObjectSpec, options: Options, world: World, signals: Signals) -> None:
@@ -87,6 +88,7 @@ class _Session:
         self.child: Child | None = None
         self.words: Words | None = None
         self.loop: Loop | None = None
+        self.screen: Screen | None = None
         self.pidfd = -1
         self.out_fd = 1
 
@@ -106,6 +108,7 @@ class _Session:
         if self.child is not None:
             self.child.go()
         self._remember(loop)
+        self._watch_live(state, loop)
         if self.options.test or self.options.bench:
             self._self_test(state, loop)
         elif any(link.kind == "iter" for link in self.spec.links):
@@ -148,6 +151,11 @@ class _Session:
                 self.out_fd = os.open(self.options.output, flags, 0o644)
             except OSError as error:
                 raise UsageError(f"cannot write to {self.options.output!r}: {error.strerror}") from None
+        if self.options.live:
+            from cygnet.session import live
+
+            live.check(self.out_fd)
+            return live.LiveWriter(self.out_fd, self.options.buffering)
         return Writer(self.out_fd, self.options.buffering)
 
     def _output(self, writer: Writer) -> Callable[[Context], Any]:
@@ -200,7 +208,9 @@ class _Session:
         links = [self._scoped(link) for link in self.spec.links if link.kind not in _NO_PLACE]
         forward = [link for link in links if link.kind not in _REVERSED]
         backward = [link for link in reversed(links) if link.kind in _REVERSED]
-        held = self.runtime.attach_all(forward + backward, progress=self._progress(len(links)), failed=self._not_attached)
+        held = self.runtime.attach_all(
+            forward + backward, progress=self._progress(len(links)), failed=self._not_attached
+        )
         if links and not held:
             raise _AllFailed("no probe could be attached")
         return len(self.spec.links) - len(links) + held
@@ -258,6 +268,14 @@ class _Session:
         if pid and remember is not None and _names_user_addresses(self.spec):
             loop.chore = lambda: remember(pid)
 
+    def _watch_live(self, state: State, loop: Loop) -> None:
+        if self.options.live:
+            from cygnet.session.live import Screen
+
+            self.screen = Screen(state, self.options.live)
+            self.screen.begin()
+            loop.beat, loop.beat_s = self.screen.draw, self.options.live
+
     def _iterate(self, state: State, loop: Loop) -> None:
         """Walk over what the iterators list, or say where they were pinned for others to read."""
         from cygnet.session.iterators import pins, walk
@@ -284,6 +302,8 @@ class _Session:
 
     def _finish(self, state: State, loop: Loop) -> None:
         assert self.runtime is not None
+        if self.screen is not None:
+            self.screen.end()
         self.runtime.detach_all()
         if state.stopped:
             loop.discard()
@@ -308,6 +328,8 @@ class _Session:
             self._say(f"WARNING: {name} was full: {count} updates were dropped (config max_map_keys raises its size)\n")
 
     def close(self) -> None:
+        if self.screen is not None:
+            self.screen.end()
         if self.loop is not None:
             self.loop.close()
         if self.words is not None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 import pytest
 from tests.vmcases.helpers import CASES, FILTER, TC, XDP, Case, spec_of
 
@@ -35,3 +38,20 @@ def test_every_helper_has_a_function_or_a_reason() -> None:
     made = {known_helper.name.removeprefix("bpf_") for number, known_helper in table().items() if number <= 211}
     assert made | set(KERNEL_ONLY) | set(MISSING) | {"tail_call"} == known
     assert not made & (set(KERNEL_ONLY) | set(MISSING))
+
+
+def test_the_documentation_lists_every_helper() -> None:
+    text = (Path(__file__).parents[3] / "docs/vm.md").read_text()
+    families: dict[str, set[str]] = {}
+    for number, made in table().items():
+        if number <= 211:
+            family = made.function.__module__.rpartition(".")[2]
+            families.setdefault(family, set()).add(made.name.removeprefix("bpf_"))
+    rows = dict(re.findall(r"^\| (\w+) \| (`.*`) \|$", text, re.MULTILINE))
+    assert {family: set(names.replace("`", "").split()) for family, names in rows.items()} == families
+    assert all(f"`{name}`" in text for name in (*KERNEL_ONLY, *MISSING))
+
+
+def test_cases_cover_what_test_runs_can_call() -> None:
+    """At least a third of all helpers are compared with the kernel."""
+    assert len({case.helper for case in CASES}) >= 60

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 import struct
 from collections.abc import Callable
+from itertools import accumulate, pairwise
 from typing import Any
 
 from cygnet.vm.host import FRAME_BYTES, FUNCTIONS, MAY_GOTO_ROUNDS
@@ -30,6 +31,7 @@ from cygnet.vm.jit.encoding import (
     mem,
     mov,
     nops,
+    pack32,
     pop,
     push,
     rr,
@@ -51,6 +53,8 @@ STUB = 15  # mov r10d, number (6) · call [r9 + routine] (4) · jmp back (5)
 STUB_RETURN = 10
 # what ends a block, beside the condition codes 0 to 15: a jump, a call, nothing, and nothing that goes on
 ALWAYS, CALL, FALL, STOP = -1, -2, -3, -4
+# the second bytes of instructions that name a register
+_MENTIONS = {reg: frozenset(b for b in range(256) if reg in (b & 15, b >> 4)) for reg in CALLEE_SAVED}
 _BLOCK = 1 << 50  # a target above is the number of a block
 _SHORT = 96  # jumps over less are made with 8 bits; the rest of the range is for what alignment adds
 _ALIGN = 16
@@ -124,6 +128,7 @@ class Compiler:
         self.checker = Checker(self.items, program.code, [] if wide_slots is None else wide_slots)
         self.indirect = False  # whether calls go through the table of functions
         self.function = (0, 0)
+        self.lengths: dict[int, int] = {}  # of functions, by their first slots
         self.copied = 0  # how many copies of blocks there are so far
         self.first_copy = 0  # that has no block yet
         self.skipped = -1  # a jump that is not reached
@@ -185,6 +190,7 @@ class Compiler:
 
     def _emit(self, ends: list[int]) -> None:
         starts = [*sorted(self.starts), self.count, -1]
+        self.lengths = {start: end - start for start, end in pairwise(starts)}
         bounds = sorted({*self.leaders, *self.starts, *[pc + 1 for pc in ends], self.count})
         function, begin = -1, 0
         for end in bounds:
@@ -201,9 +207,8 @@ class Compiler:
 
     def _begin_function(self, start: int, end: int) -> None:
         self.function = (start, end)
-        registers = {*self.program.code[8 * start + 1 : 8 * end : 8]}
-        mentioned = {byte & 15 for byte in registers} | {byte >> 4 for byte in registers}
-        saved = [REGISTERS[reg] for reg in CALLEE_SAVED if reg in mentioned]
+        pairs = frozenset(self.program.code[8 * start + 1 : 8 * end : 8])
+        saved = [REGISTERS[reg] for reg in CALLEE_SAVED if not pairs.isdisjoint(_MENTIONS[reg])]
         self.epilogue = b"".join(map(pop, reversed(saved))) + b"\xc3"
         self.entry_of[start] = len(self.bodies)
         begin = b"".join(map(push, saved))
@@ -297,7 +302,9 @@ class Compiler:
         return self._spend(pc - target + 1, pc, number, length)
 
     def _spend(self, count: int, pc: int, number: int, length: int) -> bytes:
-        code = alu_imm(5, R12, count) + b"\x0f\x88\0\0\0\0"
+        code = _spending.get(count)
+        if code is None:
+            code = _spending[count] = alu_imm(5, R12, count) + b"\x0f\x88\0\0\0\0"
         self.checker.sites.append(Site(number, length + len(code), "fault", state.BUDGET, pc))
         return code
 
@@ -330,10 +337,10 @@ class Compiler:
     def _call(self, pc: int, number: int, length: int) -> _End:
         key, _, imm = self.items[pc]
         if key == 0x1085:
-            spend = self._spend(self._length_of(pc + 1 + imm), pc, number, length) if self.checked else b""
+            spend = self._spend(self.lengths[pc + 1 + imm], pc, number, length) if self.checked else b""
             more = spend + self._deeper(pc, number, length + len(spend))
             self.checker.after_call()
-            return more, CALL, -(1 << 40) - (pc + 1 + imm), alu_imm(5, RBP, -FRAME_BYTES)
+            return more, CALL, -(1 << 40) - (pc + 1 + imm), _UP
         if key not in (0x85, 0x2085):
             raise Unfit
         code = load_imm64(R10, imm & 0xFFFFFFFF | (key == 0x2085) << 63)
@@ -418,17 +425,12 @@ class Compiler:
                 break
         return 1 << 30
 
-    def _length_of(self, start: int) -> int:
-        return min((other for other in (*self.starts, self.count) if other > start), default=self.count) - start
-
     def _deeper(self, pc: int, number: int, length: int) -> bytes:
         """One frame down; a fault when there is none."""
-        down = alu_imm(0, RBP, -FRAME_BYTES)
         if not self.checked:
-            return down
-        code = lea(R11, RBP, -FRAME_BYTES) + mem(b"\x3b", R11, R9, AT["stack_limit"], wide=True) + b"\x0f\x82\0\0\0\0"
-        self.checker.sites.append(Site(number, length + len(code), "fault", state.DEPTH, pc))
-        return code + down
+            return _DOWN
+        self.checker.sites.append(Site(number, length + len(_IS_DEEP), "fault", state.DEPTH, pc))
+        return _IS_DEEP + _DOWN
 
     def _call_register(self, pc: int, number: int, length: int) -> _End:
         """A function by its address (see Host.function_address), else a helper by its number."""
@@ -472,7 +474,7 @@ class Compiler:
         aligned = {self.block_of[slot] for slot in self.loops}
         sizes = [len(body) + len(tail) for body, tail in zip(self.bodies, self.tails)]
         long = [_NEAR[branch] for branch in self.branches]
-        at = _positions(sizes, long, aligned)
+        at = list(accumulate((size + near for size, near in zip(sizes, long)), initial=0))  # what is near stays near
         short = [
             2 if -_SHORT < at[target] - at[index] - size < _SHORT and branch > -2 else near
             for index, (size, near, branch, target) in enumerate(zip(sizes, long, self.branches, targets))
@@ -520,22 +522,38 @@ class Compiler:
 
     def _stubs(self, code: bytearray, at: list[int]) -> None:
         """One for each site, and the distance of the jump to it; those of wide checks, which never fault, last."""
-        wide = []
+        wide, stub = [], len(code)
+        stubs: list[bytes] = []
         for site in self.checker.sites:
             if site.slow >= 0:
                 wide.append(site)
                 continue
-            place, stub = at[site.block] + site.at, len(code)
+            place = at[site.block] + site.at
             _put32(code, place - 4, stub - place)
-            code += b"\x41\xba" + imm32(site.number) + _ROUTINES[site.routine] + b"\xe9" + imm32(place - stub - STUB)
+            stubs.append(_stub_head(site.routine, site.number) + pack32(place - stub - STUB))
+            stub += STUB
         for site in wide:
-            place, stub = at[site.block] + site.at, len(code)
+            place = at[site.block] + site.at
             _put32(code, place - 4, stub - place)
-            code += b"\x41\xba" + imm32(site.number) + _ROUTINES[site.routine]
             block, offset = self.checker.landings[site.slow]
-            slow = at[block] + offset
-            code += b"\x0f\x82" + imm32(slow - len(code) - 6)
-            code += b"\xe9" + imm32(place - len(code) - 5)
+            head = _stub_head(site.routine, site.number)[:-1]
+            failed = stub + len(head) + 6
+            stubs.append(
+                head + b"\x0f\x82" + pack32(at[block] + offset - failed) + b"\xe9" + pack32(place - failed - 5)
+            )
+            stub = failed + 5
+        code += b"".join(stubs)
+
+
+_heads: dict[tuple[str, int], bytes] = {}
+
+
+def _stub_head(routine: str, number: int) -> bytes:
+    """mov r10d, number; call [r9 + routine]; and the opcode of the jump back"""
+    found = _heads.get((routine, number))
+    if found is None:
+        found = _heads[routine, number] = b"\x41\xba" + imm32(number) + _ROUTINES[routine] + b"\xe9"
+    return found
 
 
 _End = tuple[bytes, int, int, bytes]
@@ -561,6 +579,9 @@ _KINDS = [
 _NEAR = {**dict.fromkeys(range(16), 6), ALWAYS: 5, CALL: 5, FALL: 0, STOP: 0}
 _SHORT_JUMP, _LONG_JUMP, _CONDITIONAL = struct.Struct("<Bb"), struct.Struct("<Bi"), struct.Struct("<BBi")
 _ROUTINES = {name: mem(b"\xff", 2, R9, AT[name]) for name in ("check", "check_wide", "fault")}
+_DOWN, _UP = alu_imm(0, RBP, -FRAME_BYTES), alu_imm(5, RBP, -FRAME_BYTES)
+_IS_DEEP = lea(R11, RBP, -FRAME_BYTES) + mem(b"\x3b", R11, R9, AT["stack_limit"], wide=True) + b"\x0f\x82\0\0\0\0"
+_spending: dict[int, bytes] = {}
 _PY_CALL, _PY_TAIL = (mem(b"\xff", 2, R9, AT[name]) for name in ("py_call", "py_tail"))
 _PACKET_SIZES = {0x00: 4, 0x08: 2, 0x10: 1}
 # movzx eax, byte [r11 + r10] · movzx eax, word; rol ax, 8 · mov eax, dword; bswap eax

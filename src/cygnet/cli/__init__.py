@@ -24,22 +24,73 @@ COMMANDS = {
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command line; gives the exit status. Without `argv`, that of the process, which then ends at once."""
-    status = _dispatch([*(sys.argv[1:] if argv is None else argv)])
-    if argv is None:
-        _leave(status)
-    return status
+    if argv is not None:
+        return _checked([*argv])
+    _prepare()
+    _leave(_checked(sys.argv[1:]))
+    return 0
+
+
+def _prepare() -> None:
+    """What a process needs before anything can go wrong in it."""
+    import _signal  # type: ignore[import-not-found]  # `signal` itself costs milliseconds
+
+    if _signal.getsignal(_signal.SIGINT) is _signal.default_int_handler:
+        _signal.signal(_signal.SIGINT, _signal.SIG_DFL)  # until a session listens, Ctrl-C ends us without a word
+    if None in (sys.stdin, sys.stdout, sys.stderr):
+        _stand_in_for_closed_streams()
+
+
+def _stand_in_for_closed_streams() -> None:
+    """Keep numbers 0 to 2 from maps and programs, which would be written to.
+
+    What is read from a closed input or written to a closed output fails, as it should; a closed stderr swallows.
+    """
+    import os
+
+    for number, name, mode, flags in (
+        (0, "stdin", "r", os.O_WRONLY),
+        (1, "stdout", "w", os.O_RDONLY),
+        (2, "stderr", "w", os.O_WRONLY),
+    ):
+        if getattr(sys, name) is not None:
+            continue
+        null = os.open(os.devnull, flags)
+        if null != number:
+            os.dup2(null, number)
+            os.close(null)
+        os.set_inheritable(number, True)
+        stream = open(number, mode, encoding="utf-8", errors="backslashreplace", closefd=False)  # noqa: SIM115
+        setattr(sys, name, stream)
 
 
 def _leave(status: int) -> None:
     """End now: taking the interpreter apart costs milliseconds and gives nothing."""
     import os
 
-    for stream in (sys.stdout, sys.stderr):
-        try:
-            stream.flush()
-        except (OSError, ValueError, AttributeError):
-            status = status or 1
+    try:
+        sys.stdout.flush()
+    except (OSError, ValueError) as error:
+        from cygnet.cli.failures import report
+
+        status = report(error) or status
+    try:
+        sys.stderr.flush()
+    except (OSError, ValueError):
+        status = status or 1
     os._exit(status)
+
+
+def _checked(args: list[str]) -> int:
+    """Run a command; what it does not tell of itself ends as one line."""
+    try:
+        return _dispatch(args)
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except Exception as error:
+        from cygnet.cli.failures import report
+
+        return report(error)
 
 
 def _dispatch(args: list[str]) -> int:
@@ -66,10 +117,7 @@ def _dispatch(args: list[str]) -> int:
             raise
         print(f"ERROR: `cygnet {name}` is not there yet", file=sys.stderr)
         return 1
-    try:
-        status: int = module.main(rest)
-    except KeyboardInterrupt:
-        return INTERRUPTED
+    status: int = module.main(rest)
     return status
 
 

@@ -17,6 +17,8 @@ ATTACH = 255  # the kernel refused what we made
 
 def report(error: BaseException, *, running: bool = False, verbose: bool = False) -> int:
     """Print an error on stderr; gives the exit status. `running`: loading or attaching had begun."""
+    if isinstance(error, BrokenPipeError):
+        return stop_writing()
     if os.environ.get("CYGNET_DEBUG") == "1":
         import traceback
 
@@ -61,6 +63,12 @@ def _unexpected(error: BaseException) -> int:
         file=sys.stderr,
     )
     return INTERNAL
+
+
+def stop_writing() -> int:
+    """The reader of our output has gone, which is no error: let nothing more be flushed at exit."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+    return 0
 
 
 def colour() -> bool:

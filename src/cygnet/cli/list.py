@@ -43,13 +43,9 @@ def show(pattern: str, verbose: bool) -> int:
 
     target = LiveTarget()
     write = sys.stdout.write
-    try:
-        for part in pattern.split(",") if pattern else [""]:
-            for line in list_probes(part.strip() or None, target, verbose):
-                write(line + "\n")
-        sys.stdout.flush()
-    except BrokenPipeError:
-        _stop_writing()
+    for part in pattern.split(",") if pattern else [""]:
+        for line in list_probes(part.strip() or None, target, verbose):
+            write(line + "\n")
     return 0
 
 
@@ -61,10 +57,3 @@ def show_program(source: Source, options: Options) -> int:
     for link in compiled(source, options, LiveTarget()).links:
         print(link.probe)
     return 0
-
-
-def _stop_writing() -> None:
-    """The reader has gone: let nothing more be flushed at exit."""
-    import os
-
-    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+from typing import Any
+
 import pytest
 
 from cygnet import cli
@@ -102,3 +107,45 @@ def test_an_interrupt_is_no_traceback(monkeypatch: pytest.MonkeyPatch, capfd: py
     monkeypatch.setattr(command, "main", interrupted)
     assert cli.main(["list"]) == 130
     assert capfd.readouterr().err == ""
+
+
+def _process(args: list[str], **how: Any) -> subprocess.CompletedProcess[bytes]:
+    command = [sys.executable, "-c", "from cygnet.cli import main; main()", *args]
+    return subprocess.run(command, check=False, stderr=subprocess.PIPE, **how)
+
+
+@pytest.mark.parametrize(
+    ("closed", "args", "status", "err"),
+    [
+        (1, ["tools"], 2, b"ERROR: Bad file descriptor\n"),
+        (1, ["--help"], 2, b"ERROR: Bad file descriptor\n"),
+        (1, ["trace", "-z"], 1, b"ERROR: unknown option -z\nHINT: cygnet trace --help lists the options\n"),
+        (0, ["trace", "-"], 2, b"ERROR: Bad file descriptor\n"),
+        (0, ["trace", "--version"], 0, b""),
+        (2, ["trace", "--version"], 0, b""),
+        (2, ["tarce"], 1, b""),
+    ],
+)
+def test_closed_streams(closed: int, args: list[str], status: int, err: bytes) -> None:
+    done = _process(args, preexec_fn=lambda: os.close(closed))
+    assert (done.returncode, done.stderr) == (status, err)
+
+
+@pytest.mark.parametrize("args", [["--help"], ["trace", "--help"], ["tools"], ["asm", "-e", "exit"]])
+def test_a_full_disk_and_a_reader_that_has_gone(args: list[str]) -> None:
+    with open("/dev/full", "wb") as full:
+        done = _process(args, stdout=full)
+    assert (done.returncode, done.stderr) == (2, b"ERROR: No space left on device\n")
+    reader, writer = os.pipe()
+    os.close(reader)
+    try:
+        done = _process(args, stdout=writer)
+    finally:
+        os.close(writer)
+    assert (done.returncode, done.stderr) == (0, b"")
+
+
+def test_an_interrupt_while_python_still_imports_is_no_traceback() -> None:
+    text = "import os, _signal; from cygnet import cli; cli._prepare(); os.kill(os.getpid(), _signal.SIGINT)"
+    done = subprocess.run([sys.executable, "-c", text], check=False, stderr=subprocess.PIPE)
+    assert (done.returncode, done.stderr) == (-2, b"")

@@ -19,7 +19,7 @@ PROGRAMS = [
     "begin { @l = lhist(37, 0, 100, 10); @l = lhist(-5, 0, 100, 10); @t[1, 2] = stats(9); delete(@t, (1, 2)); }",
     "begin { $i = 0; while ($i < 10) { $i++; if ($i == 3) { continue; } if ($i > 6) { break; } @[$i] = $i % 4; } }",
     'begin { print((1, "two", (int8)-3)); print(-7 / 2); print((int8)200); print(1 << 40); exit(3); } end { @e = 1; }',
-    "begin { @a[3] = 9; @a[1] = 5; for ($kv : @a) { @sum = sum($kv.1); print($kv.0); } clear(@a); }",
+    "begin { @a[3] = 9; @a[1] = 5; for ($kv : @a) { @sum = sum($kv.1); @keys = sum($kv.0); } clear(@a); }",
     'begin { if (strncmp("abcd", "abxx", 2) == 0) { print("same"); } if ("a" == "b") { print("no"); } @x = strlen("hello"); }',
     "begin { @c = count(); @c = count(); print(@c); zero(@c); }",
 ]

@@ -139,6 +139,7 @@ class Machine:
         self._resolver = resolver or resolver_of(self, target, session or {})
         self._room: Room | None = None
         self._depth = 0
+        self._spare: Packet | None = None
         try:
             for map_spec in self.spec.maps:
                 self.open_map(map_spec)
@@ -294,6 +295,8 @@ class Machine:
             for ring in self._rings.values():
                 ring.close()
             self._stores.clear()
+            if self._spare is not None:
+                self._spare.close()
             self.host.close()
 
     def __enter__(self) -> Self:
@@ -327,7 +330,14 @@ class Placed:
         world.program_type = program.type_name
         world.attach_type = program.spec.attach_type
         if context.packet is not None:
-            self.packet = Packet(host, context.packet, meta=context.meta)
+            spare, machine._spare = machine._spare, None
+            if spare is not None and spare.fits(len(context.packet)):
+                spare.reset(context.packet, context.meta)
+                self.packet = spare
+            else:
+                self.packet = Packet(host, context.packet, context.meta)
+                if spare is not None:
+                    spare.close()
             if context.skip:
                 self.packet.move(self.packet.data + context.skip, self.packet.end)
             self.packet.on_move = self._refresh
@@ -354,9 +364,16 @@ class Placed:
         return bytes(self.room.view)
 
     def close(self) -> None:
-        if self.packet is not None:
-            self.packet.close()
-        self.machine.world.packet = None
+        machine, packet = self.machine, self.packet
+        machine.world.packet = None
+        if packet is None:
+            return
+        machine.host.packet = (0, 0)
+        packet.on_move = None
+        if machine._spare is None and machine._depth == 0:
+            machine._spare = packet  # the next packet goes to the same place
+        else:
+            packet.close()
 
     def __enter__(self) -> Self:
         return self

@@ -12,6 +12,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from cygnet.maps.memory import Region
     from cygnet.vm.host import Host
 
 HEADROOM = 256  # XDP_PACKET_HEADROOM; what skbs have differs by driver
@@ -30,22 +31,28 @@ class Packet:
     __slots__ = ("_host", "_mapping", "_region", "csum_level", "data", "end", "limit", "mac", "meta", "network",
                  "on_move", "start", "unnecessary", "vlan")  # fmt: skip
 
-    def __init__(self, host: Host, data: bytes, *, headroom: int = HEADROOM, room: int = 0, meta: bytes = b"") -> None:
+    def __init__(self, host: Host, data: bytes, meta: bytes = b"") -> None:
         self._host = host
-        size = max(PAGE, headroom + len(data) + TAILROOM + room)
-        self._mapping = Mapping(size, low=True)
+        self._mapping = Mapping(max(PAGE, HEADROOM + len(data) + TAILROOM), low=True)
         self.start = self._mapping.address
-        self.limit = self.start + max(size if room else PAGE, headroom + len(data) + TAILROOM) - TAILROOM
-        self.data = self.mac = self.network = self.start + headroom
-        self.end = self.data + len(data)
-        self.meta = self.data - len(meta)
-        write(self.meta, meta + data)
+        self._region: Region | None = None
+        self.reset(data, meta)
+
+    def fits(self, length: int) -> bool:
+        """Another packet of so many bytes can be put in this one's place."""
+        return HEADROOM + length + TAILROOM <= self._mapping.size
+
+    def reset(self, data: bytes, meta: bytes = b"") -> None:
+        """Be another packet, of which nothing has happened yet."""
+        fill(self.start, self._mapping.size)
+        self.limit = self.start + self._mapping.size - TAILROOM
+        self.mac = self.network = self.start + HEADROOM
         self.on_move: Callable[[], None] | None = None
         self.vlan: tuple[int, int] | None = None  # (protocol, tci) of a tag that is not in the data
         self.unnecessary = False  # ip_summed is CHECKSUM_UNNECESSARY
         self.csum_level = 0
-        self._region = host.regions.add(self.meta, self.end - self.meta, name="packet")
-        host.packet = (self.data, len(data))
+        write(self.mac - len(meta), meta + data)
+        self.move(self.mac, self.mac + len(data), self.mac - len(meta))
 
     @property
     def length(self) -> int:
@@ -61,11 +68,18 @@ class Packet:
         """Set the bounds, which must lie inside the room."""
         self.data, self.end = data, end
         self.meta = data if meta is None else meta
-        self._host.regions.remove(self._region)
-        self._region = self._host.regions.add(self.meta, end - self.meta, name="packet")
+        self._show()
         self._host.packet = (data, end - data)
         if self.on_move is not None:
             self.on_move()
+
+    def _show(self) -> None:
+        """Make the region what the bounds say."""
+        old = self._region
+        if old is None or (old.start, old.end) != (self.meta, self.end):
+            if old is not None:
+                self._host.regions.remove(old)
+            self._region = self._host.regions.add(self.meta, self.end - self.meta, name="packet")
 
     def load(self, offset: int, size: int) -> bytes | None:
         """`size` bytes of the data at `offset`, or None."""
@@ -86,13 +100,14 @@ class Packet:
         before, after = max(self.data - self.start, head), max(self.limit - self.end, tail)
         old, offsets = self._mapping, (self.mac - self.data, self.network - self.data)
         kept, meta = self.payload(), self.metadata()
-        self._host.regions.remove(self._region)
+        if self._region is not None:
+            self._host.regions.remove(self._region)
+            self._region = None
         self._mapping = Mapping(before + len(kept) + after + TAILROOM, low=True)
         self.start = self._mapping.address
         data = self.start + before
         self.limit = data + len(kept) + after
         write(data - len(meta), meta + kept)
-        self._region = self._host.regions.add(data - len(meta), len(meta) + len(kept), name="packet")
         self.move(data, data + len(kept), data - len(meta))
         self.mac, self.network = (data + offset for offset in offsets)
         old.close()
@@ -121,10 +136,10 @@ class Packet:
         self.move(self.data, self.data + length, self.meta)
 
     def close(self) -> None:
-        self._host.regions.remove(self._region)
-        if self._host.packet[0] == self.data:
-            self._host.packet = (0, 0)
-        self._mapping.close()
+        if self._region is not None:
+            self._host.regions.remove(self._region)
+            self._region = None
+            self._mapping.close()
 
 
 def checksum_add(total: int, value: int) -> int:

@@ -71,9 +71,10 @@ def _leave(status: int) -> None:
     try:
         sys.stdout.flush()
     except (OSError, ValueError) as error:
-        from cygnet.cli.failures import report
+        if status == 0:  # otherwise something went wrong before, most likely this, and was told
+            from cygnet.cli.failures import report
 
-        status = report(error) or status
+            status = report(error)
     try:
         sys.stderr.flush()
     except (OSError, ValueError):

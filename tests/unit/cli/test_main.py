@@ -119,6 +119,7 @@ def _process(args: list[str], **how: Any) -> subprocess.CompletedProcess[bytes]:
     [
         (1, ["tools"], 2, b"ERROR: Bad file descriptor\n"),
         (1, ["--help"], 2, b"ERROR: Bad file descriptor\n"),
+        (1, ["list", "software:"], 2, b"ERROR: Bad file descriptor\n"),
         (1, ["trace", "-z"], 1, b"ERROR: unknown option -z\nHINT: cygnet trace --help lists the options\n"),
         (0, ["trace", "-"], 2, b"ERROR: Bad file descriptor\n"),
         (0, ["trace", "--version"], 0, b""),

@@ -77,6 +77,14 @@ class Program:
     def id(self) -> int:
         return self.info().id
 
+    def missed(self) -> int:
+        """How often a probe fired while this CPU was in a program already, so that this one could not run."""
+        info = sys.pack(layouts.PROG_INFO)
+        attr = sys.pack(layouts.ATTR_INFO, bpf_fd=self.fd, info_len=len(info), info=sys.address(info))
+        sys.bpf(bpf.BPF_OBJ_GET_INFO_BY_FD, attr, "read a program's info")
+        count: int = sys.unpack(layouts.PROG_INFO, info)["recursion_misses"]
+        return count
+
     def test_run(
         self,
         data_in: bytes = b"",

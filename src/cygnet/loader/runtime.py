@@ -332,6 +332,10 @@ class KernelRuntime:
         rows = [(name, program.info()) for name, program in self._programs.items()]
         return [ProgramStats(name, i.run_cnt, i.run_time_ns, i.recursion_misses) for name, i in rows]
 
+    def missed(self) -> int:
+        """Events that no program saw, because its probe fired while another program ran on that CPU."""
+        return sum([program.missed() for program in self._programs.values()])
+
     # ── the end ──
 
     def close(self) -> None:

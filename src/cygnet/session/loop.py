@@ -46,7 +46,7 @@ class Loop:
     """
 
     __slots__ = ("_beat_at", "_epoll", "_exit_seen", "_full", "_last_lost", "_last_report", "_lost", "_moved", "_nap", "_rest",
-                 "_rest_until", "beat", "beat_s", "chore", "ended", "on_signal", "ring", "signals", "state", "stopped",
+                 "_rest_until", "beat", "beat_s", "chore", "ended", "on_signal", "reports", "ring", "signals", "state", "stopped",
                  "words")  # fmt: skip
 
     def __init__(self, state: State, ring: Any, control: Words | None, signals: Signals) -> None:
@@ -61,6 +61,7 @@ class Loop:
         self._full: set[str] = set()  # maps that were said to be full
         self._lost = self._last_lost = 0
         self._last_report = 0.0
+        self.reports = 0  # how often lost events were reported
         self.chore: Callable[[], None] | None = None
         self._rest, self._rest_until = _FIRST_REST, 0.0
         self.beat: Callable[[], None] | None = None
@@ -182,6 +183,7 @@ class Loop:
         now = monotonic()
         if count and (final or now - self._last_report >= _REPORT):
             self._last_report, self._last_lost = now, self._lost
+            self.reports += 1
             self.state.out.lost(count)
 
     @property

@@ -88,6 +88,10 @@ class TextOutput:
     def lost(self, count: int) -> None:
         self.say(f"Lost {count} events\n")
 
+    def loss(self, kind: str, name: str, count: int, sentence: str) -> None:
+        """What is known to be missing at the end; `name` is the map's, where it is one's."""
+        self.say(f"WARNING: {sentence}\n")
+
     def plain(self, kind: str, text: bytes) -> None:
         """Output of printf, time, cat, join, syscall (system) or print of a value, as the script means it."""
         self.out.write(text)
@@ -146,6 +150,10 @@ class JsonOutput:
 
     def lost(self, count: int) -> None:
         self._counted("lost_events", count, "events")
+
+    def loss(self, kind: str, name: str, count: int, sentence: str) -> None:
+        what = f'"map": {self._json.string(name)}, "updates": {count}' if name else f'"events": {count}'
+        self._write(f'{{"type": "{kind}", "count": {count}, "data": {{{what}}}}}\n')
 
     def _counted(self, kind: str, count: int, name: str) -> None:
         self._write(f'{{"type": "{kind}", "count": {count}, "data": {{"{name}": {count}}}}}\n')

@@ -7,6 +7,7 @@ until the end; detach; run the end programs; print the maps.
 from __future__ import annotations
 
 import os
+from time import monotonic
 
 from cygnet.errors import CygnetError, ProbeError, SystemCallError, UsageError
 from cygnet.session.control import Words
@@ -52,7 +53,7 @@ _NOTIFY = "__BPFTRACE_NOTIFY_PROBES_ATTACHED"
 # The kernel calls the programs of these kinds in the reverse order of attaching.
 _REVERSED = frozenset(("uprobe", "uretprobe", "usdt", "software", "kprobe", "fentry", "fexit"))
 _NO_PLACE = frozenset(("begin", "end", "signal", "test", "bench"))
-_MANY = 100  # probes, from which on attaching shows how far it has come
+_MANY = 20  # probes, from which on attaching may take long enough to show how far it has come
 _SCOPED = frozenset(("uprobe", "uretprobe", "usdt", "perf_sample", "software", "hardware", "watchpoint"))
 
 
@@ -208,12 +209,29 @@ class _Session:
         links = [self._scoped(link) for link in self.spec.links if link.kind not in _NO_PLACE]
         forward = [link for link in links if link.kind not in _REVERSED]
         backward = [link for link in reversed(links) if link.kind in _REVERSED]
-        held = self.runtime.attach_all(
-            forward + backward, progress=self._progress(len(links)), failed=self._not_attached
-        )
+        held = self._attach_shown(forward + backward)
         if links and not held:
             raise _AllFailed("no probe could be attached")
         return len(self.spec.links) - len(links) + held
+
+    def _attach_shown(self, links: list[LinkSpec]) -> int:
+        """Attach them, and meanwhile look for an interrupt and tell a person who waits; gives how many hold."""
+        assert self.runtime is not None
+        began, shown = monotonic(), None
+        step = self._check_interrupt
+        if len(links) >= _MANY and not self.options.quiet and os.isatty(2):
+            from cygnet.session.progress import Progress
+
+            shown = Progress("Attaching", self._check_interrupt)
+            step = shown.step
+        try:
+            held = self.runtime.attach_all(links, progress=step, failed=self._not_attached)
+        finally:
+            if shown is not None:
+                shown.end()
+        if self.options.verbose and links:
+            self.state.out.say(f"NOTE: {held} probes were attached in {(monotonic() - began) * 1e3:.0f} ms\n")
+        return held
 
     def _not_attached(self, link: LinkSpec, error: CygnetError) -> None:
         missing = self.spec.settings.get("missing_probes", "error")
@@ -221,20 +239,6 @@ class _Session:
             raise error
         if missing == "warn":
             self._say(f"WARNING: {link.probe} is skipped: {error}\n")
-
-    def _progress(self, total: int) -> Callable[[int, int], None]:
-        """What is called after each step of a long attachment: it looks for an interrupt, and tells a person who waits."""
-        if total < _MANY or self.options.quiet or not os.isatty(2):
-            return self._check_interrupt
-
-        def show(done: int, total: int) -> None:
-            self._check_interrupt(done, total)
-            if done == total:
-                os.write(2, b"\r\033[K")
-            elif done % _MANY == 0:
-                os.write(2, f"\rAttaching {done} of {total} probes".encode())
-
-        return show
 
     def _check_interrupt(self, done: int, total: int) -> None:
         if self.signals.interrupted:
@@ -317,15 +321,26 @@ class _Session:
         loop.drain()
         state.status = state.status or status
         default(SIGINT)  # a second interrupt while maps are printed ends at once
-        self._drops(state)
         loop.report_lost(final=True)
+        self._losses(state, loop)
         if self.spec.settings.get("print_maps_on_exit", True):
             state.print_maps()
         state.out.end()
 
-    def _drops(self, state: State) -> None:
+    def _losses(self, state: State, loop: Loop) -> None:
+        """How much is missing from what was and will be printed, in numbers."""
+        if not self.options.warnings:
+            return
         for name, count in self.words.drops() if self.words is not None else ():
-            self._say(f"WARNING: {name} was full: {count} updates were dropped (config max_map_keys raises its size)\n")
+            told = f"{name} was full: {count} updates were dropped (config max_map_keys raises its size)"
+            state.out.loss("dropped_updates", name, count, told)
+        if loop.reports > 1:
+            state.out.loss("lost_in_all", "", loop.lost, f"{loop.lost} events were lost in all")
+        missed = getattr(self.runtime, "missed", None)
+        count = missed() if missed is not None and not self._only_begin_and_end() else 0
+        if count:
+            told = f"{count} events were not seen: a probe fired while another program ran on that CPU"
+            state.out.loss("missed_events", "", count, told)
 
     def close(self) -> None:
         if self.screen is not None:

@@ -17,6 +17,7 @@ from typing import NamedTuple
 from cygnet.vm.jit import state
 from cygnet.vm.jit.emitters import EMITTERS, NOTHING, SUM
 from cygnet.vm.jit.encoding import R9, R11, lea, mem, mov
+from cygnet.vm.jit.peephole import either
 from cygnet.vm.jit.x86_64 import REGISTERS
 
 TYPE_CHECKING = False
@@ -89,11 +90,6 @@ _LOOKS = bytes(effect == _LOOK for effect in _EFFECTS)
 _WRITES_NOTHING = bytes(0 if effect else 0xF0 for effect in _EFFECTS)
 _DST = bytes(c & 15 for c in range(256))
 _LONG = 10  # instructions that are not followed one by one
-
-
-def _together(first: bytes, second: bytes) -> bytes:
-    """Byte by byte, either bit."""
-    return (int.from_bytes(first, "little") | int.from_bytes(second, "little")).to_bytes(len(first), "little")
 
 
 class Known:
@@ -187,7 +183,7 @@ class Checker:
         self.touches = code[::8].translate(_TOUCHES)
         self.from_frame = code[1::8].translate(_FROM_R10)
         self.looks = code[::8].translate(_LOOKS)
-        self.writes = _together(code[::8].translate(_WRITES_NOTHING), code[1::8].translate(_DST))
+        self.writes = either(code[::8].translate(_WRITES_NOTHING), code[1::8].translate(_DST))
         self.sites: list[Site] = []
         self.copies: list[Copy] = []
         self.landings: list[tuple[int, int]] = []  # block and offset in it

@@ -146,7 +146,7 @@ class Compiler:
         self._wide_loads()
         ends = [match.start() for match in _ENDS.finditer(self.codes)]
         self._find_leaders(ends)
-        improve(self.items, self.codes, self.leaders)
+        improve(self.items, self.program.code, self.leaders)
         self._emit(ends)
         return self._lay_out()
 

@@ -12,7 +12,7 @@ from cygnet.vm.jit.emitters import NOTHING, ROTATE, ROTATE64, ROTATED, ROTATED64
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Iterator
     from typing import Any
 
     Items = list[tuple[int, int, Any]]
@@ -22,26 +22,84 @@ _LOOK_AHEAD = 24
 
 # opcodes: bf bc mov · 07 04 add, 17 14 sub with a number · 0f 0c add · 67 64 lsh · 77 74 rsh · c7 arsh · 4f 4c or
 _SHAPES = re.compile(
-    rb"(?=(?P<narrow>\x67[\x77\xc7])"
+    rb"(?P<narrow>\x67[\x77\xc7])"
     rb"|(?P<sums>\xbf\x0f\x07)"
     rb"|(?P<sum>\xbf[\x07\x17\x0f]|\xbc[\x04\x14\x0c])"
     rb"|(?P<rotated>\xbc\x74\xbc\x64\x4c|\xbc\x64\xbc\x74\x4c|\xbf\x77\xbf\x67\x4f|\xbf\x67\xbf\x77\x4f)"
-    rb"|(?P<rotate>\xbc\x64\x74\x4c|\xbc\x74\x64\x4c|\xbf\x67\x77\x4f|\xbf\x77\x67\x4f))",
+    rb"|(?P<rotate>\xbc\x64\x74\x4c|\xbc\x74\x64\x4c|\xbf\x67\x77\x4f|\xbf\x77\x67\x4f)",
     re.DOTALL,
 )
 
 
-def improve(items: Items, codes: bytes, leaders: Iterable[int]) -> None:
-    """Replace what can be replaced, in place."""
+def improve(items: Items, code: bytes, leaders: Iterable[int]) -> None:
+    """Replace what can be replaced, in place; `code` are the instructions as bytes."""
+    codes = code[::8]
     entered = bytearray(len(codes) + 1)
     for pc in leaders:
         entered[pc] = 1
-    done = -1
+    uses: Uses | None = None
     for match in _SHAPES.finditer(codes):
-        at, name = match.start(), match.lastgroup or ""
-        last = match.end(name) - 1
-        if at > done and entered.find(1, at + 1, last + 1) < 0 and _REPLACE[name](items, at):
-            done = last
+        at, last = match.start(), match.end() - 1
+        if entered.find(1, at + 1, last + 1) >= 0:
+            continue
+        name = match.lastgroup or ""
+        if name[0] == "r":
+            uses = uses or Uses(codes, code[1::8])
+            _ROTATIONS[name](items, at, uses)
+        else:
+            _REPLACE[name](items, at)
+
+
+class Uses:
+    """For each instruction, the register that it reads first, reads second, sets without reading; f0 for none.
+    `unclear` is 1 for an instruction that ends a block, or does more than that."""
+
+    def __init__(self, codes: bytes, pairs: bytes) -> None:
+        low, high = pairs.translate(_LOW), pairs.translate(_HIGH)
+        self.reads_dst = either(codes.translate(_READS_DST), low)
+        self.reads_src = either(codes.translate(_READS_SRC), high)
+        self.sets = either(codes.translate(_SETS), low)
+        self.unclear = codes.translate(_UNCLEAR)
+
+    def dies(self, at: int, reg: int) -> bool:
+        """Whether `reg` is set before it is read from slot `at` on, as far as this block shows."""
+        end = at + _LOOK_AHEAD
+        found = self.sets.find(reg, at, end)
+        if found < 0:
+            return False
+        return (
+            self.reads_dst.find(reg, at, found) < 0
+            and self.reads_src.find(reg, at, found + 1) < 0
+            and self.unclear.find(1, at, found) < 0
+        )
+
+
+def _tables() -> Iterator[bytes]:
+    """READS_DST, READS_SRC, SETS, UNCLEAR by opcode."""
+    kinds = []
+    for code in range(256):
+        kind, by_register = code & 7, bool(code & 8)
+        arithmetic, moves = kind in (4, 7), code & 0xF0 == 0xB0
+        load, store = kind == 1, kind in (2, 3) and code & 0xE0 == 0x60
+        clear = arithmetic or load or store
+        kinds.append((
+            (arithmetic and not moves) or store,
+            (arithmetic and by_register) or load or (store and kind == 3),
+            (arithmetic and moves) or load,
+            not clear,
+        ))  # fmt: skip
+    for column in range(3):
+        yield bytes(0 if kind[column] else 0xF0 for kind in kinds)
+    yield bytes(kind[3] for kind in kinds)
+
+
+_READS_DST, _READS_SRC, _SETS, _UNCLEAR = _tables()
+_LOW, _HIGH = bytes(c & 15 for c in range(256)), bytes(c >> 4 for c in range(256))
+
+
+def either(first: bytes, second: bytes) -> bytes:
+    """The bits of both, byte by byte."""
+    return (int.from_bytes(first, "little") | int.from_bytes(second, "little")).to_bytes(len(first), "little")
 
 
 def _registers(key: int) -> tuple[int, int]:
@@ -94,7 +152,7 @@ def _sums(items: Items, at: int) -> bool:
     return True
 
 
-def _rotated(items: Items, at: int) -> bool:
+def _rotated(items: Items, at: int, uses: Uses) -> bool:
     """t = s; t shifted one way; d = s; d shifted the other; d |= t."""
     copy, shift, copy2, shift2, join = items[at : at + 5]
     (t, s), (d, s2) = _registers(copy[0]), _registers(copy2[0])
@@ -104,13 +162,13 @@ def _rotated(items: Items, at: int) -> bool:
     if not _turns(shift, shift2, t, d, bits) or join[1:] != (0, 0) or _registers(join[0]) != (d, t):
         return False
     left = shift if shift[0] & 0xF0 == 0x60 else shift2
-    kept = [copy, shift] if not _dies(items, at + 5, t) else [_GONE, _GONE]
+    kept = [copy, shift] if not uses.dies(at + 5, t) else [_GONE, _GONE]
     key = ROTATED if bits == 32 else ROTATED64
     items[at : at + 5] = [*kept, _GONE, _GONE, (key | d << 8 | s << 12, 0, bits - left[2])]
     return True
 
 
-def _rotate(items: Items, at: int) -> bool:
+def _rotate(items: Items, at: int, uses: Uses) -> bool:
     """t = d; t shifted one way; d shifted the other; then either |= the other."""
     copy, shift, shift2, join = items[at : at + 4]
     t, d = _registers(copy[0])
@@ -120,7 +178,7 @@ def _rotate(items: Items, at: int) -> bool:
     if _registers(join[0]) != (d, t):
         return False
     left = shift if shift[0] & 0xF0 == 0x60 else shift2
-    kept = [copy, shift] if not _dies(items, at + 4, t) else [_GONE, _GONE]
+    kept = [copy, shift] if not uses.dies(at + 4, t) else [_GONE, _GONE]
     items[at : at + 4] = [*kept, _GONE, ((ROTATE if bits == 32 else ROTATE64) | d << 8, 0, left[2])]
     return True
 
@@ -131,38 +189,5 @@ def _turns(first: tuple[int, int, Any], second: tuple[int, int, Any], t: int, d:
     return bool(right and first[2] > 0 and second[2] > 0 and first[2] + second[2] == bits)
 
 
-def _dies(items: Items, at: int, reg: int) -> bool:
-    """Whether `reg` is written before it is read, as far as this block shows."""
-    for key, _, _ in items[at : at + _LOOK_AHEAD]:
-        code, dst, src = key & 0xFF, key >> 8 & 15, key >> 12 & 15
-        if key >> 16:
-            if key in (NOTHING,):
-                continue
-            return False
-        kind = code & 7
-        if kind in (4, 7):
-            moves = code & 0xF0 == 0xB0
-            if (code & 8 and src == reg) or (not moves and dst == reg):
-                return False
-            if dst == reg:
-                return True
-        elif kind == 1:
-            if src == reg:
-                return False
-            if dst == reg:
-                return True
-        elif kind in (2, 3) and code & 0xE0 == 0x60:
-            if dst == reg or (kind == 3 and src == reg):
-                return False
-        else:
-            return False
-    return False
-
-
-_REPLACE: dict[str, Callable[[Items, int], bool]] = {
-    "narrow": _narrow,
-    "sum": _sum,
-    "sums": _sums,
-    "rotated": _rotated,
-    "rotate": _rotate,
-}
+_REPLACE: dict[str, Callable[[Items, int], bool]] = {"narrow": _narrow, "sum": _sum, "sums": _sums}
+_ROTATIONS: dict[str, Callable[[Items, int, Uses], bool]] = {"rotated": _rotated, "rotate": _rotate}

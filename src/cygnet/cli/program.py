@@ -34,6 +34,7 @@ def compiled(source: Source, options: Options, target: LiveTarget) -> ObjectSpec
         params=Params(options.params, named),
         environment=environment,
         pid=options.pid,
+        command=options.cmd,
         unsafe=options.unsafe,
         include_dirs=options.include_dirs,
         includes=options.includes,

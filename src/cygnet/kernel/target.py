@@ -73,6 +73,13 @@ class LiveTarget:
                 os.close(fd)
         return found
 
+    def modules(self) -> list[str]:
+        """The modules that are loaded, and came with BTF."""
+        try:
+            return sorted(name for name in os.listdir("/sys/kernel/btf") if name != "vmlinux")
+        except FileNotFoundError:
+            return []
+
     def module_btf(self, name: str) -> Any:
         """The types of a module. FileNotFoundError or NotSupported when it is not loaded, or has none."""
         if name not in self._modules:

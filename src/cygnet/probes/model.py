@@ -59,14 +59,15 @@ class Part:
 class Options:
     """What expansion may need to know beside the target.
 
-    `pid` scopes user-space probes and perf events (-1: every process); `missing` is the language's
-    ``missing_probes``: error, warn or ignore. `warnings` collects what did not stop us.
+    `pid` scopes user-space probes and perf events (-1: every process); `command` is that of ``-c``; `missing` is the
+    language's ``missing_probes``: error, warn or ignore. `warnings` collects what did not stop us.
     """
 
-    __slots__ = ("missing", "pid", "unsafe", "warnings")
+    __slots__ = ("command", "missing", "pid", "unsafe", "warnings")
 
-    def __init__(self, *, pid: int = -1, missing: str = "error", unsafe: bool = False) -> None:
+    def __init__(self, *, pid: int = -1, missing: str = "error", unsafe: bool = False, command: str = "") -> None:
         self.pid = pid
+        self.command = command
         self.missing = missing
         self.unsafe = unsafe
         self.warnings: list[ProbeError] = []

@@ -36,6 +36,9 @@ def expand(parsed: Parsed, target: Target, options: Options) -> list[Match]:
         return _expand_wild(parsed, target)
     btf = _btf(target, parsed.target)
     if btf is not None and btf.find(PREFIX + parsed.name, TYPEDEF) is None:
+        owner = "" if parsed.target else _owner(parsed.name, target)
+        if owner:
+            return [_match(parsed, owner, parsed.name)]
         from cygnet.probes.closest import did_you_mean
 
         hints = did_you_mean(parsed.name, _events(btf), "rawtracepoint:{}")
@@ -48,11 +51,36 @@ def _expand_wild(parsed: Parsed, target: Target) -> list[Match]:
 
     in_module = matcher(parsed.target or "*")
     wanted = matcher(parsed.name)
-    btf = _btf(target, "") if in_module(KERNEL) else None
-    found = [_match(parsed, KERNEL, name) for name in sorted(_events(btf)) if wanted(name)] if btf is not None else []
+    found = []
+    for module in filter(in_module, [KERNEL, *_modules(target)]):
+        btf = _btf(target, module)
+        known = set() if btf is None else set(_events(btf))
+        if module != KERNEL:
+            known = {name for name in known if _own(btf, name)}
+        found += [_match(parsed, module, name) for name in sorted(known) if wanted(name)]
     if not found:
         raise ProbeError(f"no raw tracepoint matches {parsed.text.partition(':')[2]}", parsed.span)
     return found
+
+
+def _modules(target: Target) -> list[str]:
+    ask: Any = getattr(target, "modules", None)
+    return ask() if ask else []
+
+
+def _own(btf: Any, event: str) -> bool:
+    """Whether an event is a module's, and not the kernel's, whose types a module's BTF has too."""
+    found = btf.find(PREFIX + event, TYPEDEF)
+    return found is not None and found.btf is btf
+
+
+def _owner(event: str, target: Target) -> str:
+    """The module that has the event."""
+    for module in _modules(target):
+        btf = _btf(target, module)
+        if btf is not None and _own(btf, event):
+            return module
+    return ""
 
 
 def _btf(target: Target, module: str) -> Any:

@@ -53,6 +53,7 @@ def compile_program(
     params: Params | None = None,
     environment: dict[str, str] | None = None,
     pid: int = 0,
+    command: str = "",
     unsafe: bool = False,
     include_dirs: Sequence[str] = (),
     includes: Sequence[str] = (),
@@ -62,7 +63,8 @@ def compile_program(
 ) -> Result:
     """Compile a program for a system's types. Raises SourceErrors with everything that is wrong.
 
-    `pid`: watch only this process (``-p``). `include_dirs` (``-I``) and `includes` (``--include``) are for C text.
+    `pid`: watch only this process (``-p``); `command`: that of ``-c``. `include_dirs` (``-I``) and `includes`
+    (``--include``) are for C text.
     `mode` is test or bench: probes of that name run, which are left out else.
     `runtime_warnings`: what is told of helpers that fail at run time, 0 nothing, 2 (``-k``) all.
     `dump` is shown what each stage made.
@@ -73,7 +75,7 @@ def compile_program(
     sys.setrecursionlimit(max(limit, _DEEPEST_CALLS))  # chains of operators may be thousands of nodes long
     try:
         return _compile(
-            source, target, params or Params(), environment or {}, pid, unsafe, include_dirs, includes, mode,
+            source, target, params or Params(), environment or {}, pid, command, unsafe, include_dirs, includes, mode,
             runtime_warnings, dump,
         )  # fmt: skip
     except RecursionError:
@@ -88,6 +90,7 @@ def _compile(
     params: Params,
     environment: dict[str, str],
     pid: int,
+    command: str,
     unsafe: bool,
     include_dirs: Sequence[str],
     includes: Sequence[str],
@@ -117,7 +120,7 @@ def _compile(
         from cygnet.lang.trace.functions import inline
 
         inline(program)
-    found, warnings = _find_probes(program, target, params, config, pid, unsafe)
+    found, warnings = _find_probes(program, target, params, config, pid, unsafe, command)
     instances = make_instances(program, found, target)
     types = CTypes(target)
     if c_types:
@@ -195,14 +198,14 @@ def _expand(program: ast.Program, params: Params) -> ast.Program:
 
 
 def _find_probes(
-    program: ast.Program, target: Any, params: Params, config: Config, pid: int, unsafe: bool
+    program: ast.Program, target: Any, params: Params, config: Config, pid: int, unsafe: bool, command: str
 ) -> tuple[list[tuple[ast.Probe, list[Match]]], list[TraceTypeError]]:
     """Every probe with the events it names."""
     from cygnet.probes.model import Options
     from cygnet.probes.point import expand_all
     from cygnet.probes.point import parse as parse_point
 
-    options = Options(pid=pid or -1, missing=config["missing_probes"], unsafe=unsafe)
+    options = Options(pid=pid or -1, missing=config["missing_probes"], unsafe=unsafe, command=command)
     found: list[tuple[ast.Probe, list[Match]]] = []
     errors: list[Any] = []
     for probe in program.probes:

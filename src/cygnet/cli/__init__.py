@@ -39,6 +39,8 @@ def _prepare() -> None:
         _signal.signal(_signal.SIGINT, _signal.SIG_DFL)  # until a session listens, Ctrl-C ends us without a word
     if None in (sys.stdin, sys.stdout, sys.stderr):
         _stand_in_for_closed_streams()
+    if sys.stdout.encoding != "utf-8":
+        sys.stdout.reconfigure(errors="replace")  # type: ignore[union-attr]  # an ellipsis is not worth an error
 
 
 def _stand_in_for_closed_streams() -> None:

@@ -150,3 +150,10 @@ def test_an_interrupt_while_python_still_imports_is_no_traceback() -> None:
     text = "import os, _signal; from cygnet import cli; cli._prepare(); os.kill(os.getpid(), _signal.SIGINT)"
     done = subprocess.run([sys.executable, "-c", text], check=False, stderr=subprocess.PIPE)
     assert (done.returncode, done.stderr) == (-2, b"")
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1"])
+def test_an_output_that_knows_few_letters(encoding: str) -> None:
+    done = _process(["--help"], stdout=subprocess.PIPE, env={**os.environ, "PYTHONIOENCODING": encoding})
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert b"[ARGUMENT?]" in done.stdout

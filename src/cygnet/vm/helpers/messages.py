@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from errno import EINVAL
+from errno import EINVAL, ENOMEM
 
 from cygnet.vm.helpers.checksums import packet_of
 from cygnet.vm.helpers.common import MASK32
@@ -11,6 +11,8 @@ from cygnet.vm.helpers.registry import helper
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from cygnet.vm.host import Host
+
+_MAX_PUSH = 1 << 22  # bytes: what one allocation of the kernel gives
 
 
 @helper("msg_apply_bytes")
@@ -38,6 +40,8 @@ def msg_push_data(machine: Host, context: int, start: int, size: int, flags: int
     packet, start, size = packet_of(machine), start & MASK32, size & MASK32
     if flags or start > packet.length:
         return -EINVAL
+    if size > _MAX_PUSH:
+        return -ENOMEM
     if size:
         packet.insert(start, size)
     return 0

@@ -173,6 +173,7 @@ def check_mtu(machine: Host, context: int, interface: int, length: int, delta: i
     given, interface, delta = load32(length), interface & MASK32, s32(delta)
     if flags & ~(0 if xdp else bpf_flags.BPF_MTU_CHK_SEGS):
         return -EINVAL
+    machine.check(context, 24 if xdp else 192, what="context")
     mtu = machine.world.interface(interface or (load32(context + (12 if xdp else 40))))
     if mtu is None:
         return -ENODEV

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from cygnet.vm.packets import Packet
 
 _INT_MAX = 0x7FFFFFFF
+_CONTEXT = 192  # bytes of struct __sk_buff: what a verifier would have made sure of
 _LEN, _PKT_TYPE, _PROTOCOL, _VLAN, _HASH, _TSTAMP, _TSTAMP_TYPE = 0, 4, 16, 20, 68, 152, 180
 _IP, _IPV6, _VLAN_8021Q, _VLAN_8021AD = 0x0800, 0x86DD, 0x8100, 0x88A8
 _HEADER = {_IP: 20, _IPV6: 40}
@@ -63,6 +64,7 @@ def skb_load_bytes_relative(machine: Host, context: int, offset: int, to: int, s
 
 @helper("skb_store_bytes")
 def skb_store_bytes(machine: Host, context: int, offset: int, source: int, size: int, flags: int) -> int:
+    machine.check(context, _CONTEXT, write=True, what="context")
     offset = offset & MASK32
     data = machine.readable(source, size & MASK32, "data")
     if flags & ~(bpf_flags.BPF_F_RECOMPUTE_CSUM | bpf_flags.BPF_F_INVALIDATE_HASH):
@@ -110,6 +112,7 @@ def skb_change_head(machine: Host, context: int, room: int, flags: int) -> int:
 @helper("skb_adjust_room")
 def skb_adjust_room(machine: Host, context: int, delta: int, mode: int, flags: int) -> int:
     """Room after the link header (BPF_ADJ_ROOM_MAC) or after the network header (BPF_ADJ_ROOM_NET)."""
+    machine.check(context, _CONTEXT, write=True, what="context")
     packet, delta, mode = packet_of(machine), s32(delta), mode & MASK32
     known = 0x1FF | bpf_flags.BPF_ADJ_ROOM_ENCAP_L2_MASK << bpf_flags.BPF_ADJ_ROOM_ENCAP_L2_SHIFT
     if flags & ~known:
@@ -137,6 +140,7 @@ def skb_adjust_room(machine: Host, context: int, delta: int, mode: int, flags: i
 @helper("skb_change_proto")
 def skb_change_proto(machine: Host, context: int, protocol: int, flags: int) -> int:
     """Between IPv4 and IPv6: 20 bytes more or less of network header, which the program fills in."""
+    machine.check(context, _CONTEXT, write=True, what="context")
     packet, wanted, now = packet_of(machine), swap16(protocol), _protocol(context)
     if flags:
         return -EINVAL
@@ -163,7 +167,10 @@ def _show_vlan(context: int, packet: Packet) -> None:
 
 @helper("skb_vlan_push")
 def skb_vlan_push(machine: Host, context: int, protocol: int, tci: int) -> int:
+    machine.check(context, _CONTEXT, write=True, what="context")
     packet, kind = packet_of(machine), swap16(protocol)
+    if packet.length < packet.mac - packet.data + ETHERNET:
+        return -ENOMEM
     if kind not in (_VLAN_8021Q, _VLAN_8021AD):
         kind = _VLAN_8021Q
     if packet.vlan is not None:
@@ -180,14 +187,17 @@ def skb_vlan_push(machine: Host, context: int, protocol: int, tci: int) -> int:
 
 @helper("skb_vlan_pop")
 def skb_vlan_pop(machine: Host, context: int) -> int:
+    machine.check(context, _CONTEXT, write=True, what="context")
     packet = packet_of(machine)
     header = packet.mac - packet.data
+    if packet.length < header + ETHERNET + 4 and packet.vlan is None:
+        return 0 if packet.length >= header + ETHERNET else -ENOMEM
     if packet.vlan is None:
         if _protocol(context) in (_VLAN_8021Q, _VLAN_8021AD):
             _take_tag(context, packet, header)
         return 0
     packet.vlan = None
-    if _protocol(context) in (_VLAN_8021Q, _VLAN_8021AD):
+    if packet.length >= header + ETHERNET + 4 and _protocol(context) in (_VLAN_8021Q, _VLAN_8021AD):
         packet.vlan = _take_tag(context, packet, header)
     _show_vlan(context, packet)
     return 0
@@ -207,6 +217,7 @@ def _take_tag(context: int, packet: Packet, header: int) -> tuple[int, int]:
 
 @helper("skb_change_type")
 def skb_change_type(machine: Host, context: int, kind: int) -> int:
+    machine.check(context, _CONTEXT, write=True, what="context")
     kind &= MASK32
     if load32(context + _PKT_TYPE) > _OTHERHOST or kind > _OTHERHOST:
         return -EINVAL
@@ -217,6 +228,7 @@ def skb_change_type(machine: Host, context: int, kind: int) -> int:
 @helper("get_hash_recalc")
 def get_hash_recalc(machine: Host, context: int) -> int:
     """The hash of the addresses and ports; the kernel's has a secret key, this one has none."""
+    machine.check(context, _CONTEXT, write=True, what="context")
     if not load32(context + _HASH):
         from cygnet.maps.kinds.jhash import jhash
 
@@ -227,12 +239,14 @@ def get_hash_recalc(machine: Host, context: int) -> int:
 
 @helper("set_hash")
 def set_hash(machine: Host, context: int, value: int) -> int:
+    machine.check(context, _CONTEXT, write=True, what="context")
     store32(context + _HASH, value)
     return 0
 
 
 @helper("set_hash_invalid")
 def set_hash_invalid(machine: Host, context: int) -> int:
+    machine.check(context, _CONTEXT, write=True, what="context")
     store32(context + _HASH, 0)
     return 0
 
@@ -240,6 +254,7 @@ def set_hash_invalid(machine: Host, context: int) -> int:
 @helper("skb_set_tstamp")
 def skb_set_tstamp(machine: Host, context: int, stamp: int, kind: int) -> int:
     """Only packets of IP have time stamps of the sender's clocks."""
+    machine.check(context, _CONTEXT, write=True, what="context")
     if _protocol(context) not in _HEADER:
         return -95  # EOPNOTSUPP
     kind &= MASK32
@@ -253,6 +268,7 @@ def skb_set_tstamp(machine: Host, context: int, stamp: int, kind: int) -> int:
 @helper("skb_ecn_set_ce")
 def skb_ecn_set_ce(machine: Host, context: int) -> int:
     """1 when the packet says now that there is congestion, 0 when it cannot."""
+    machine.check(context, _CONTEXT, write=True, what="context")
     packet = packet_of(machine)
     header, at = packet.network, packet.network - packet.data
     if _protocol(context) == _IP and header + 20 <= packet.end:

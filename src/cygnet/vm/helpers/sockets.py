@@ -184,6 +184,7 @@ def sk_assign(machine: Host, context: int, socket: int, flags: int) -> int:
         return _did(machine, "sk_assign", None) if lookup else -EINVAL
     found = _known(machine, socket)
     if lookup:
+        machine.check(context, 64, write=True, what="context")
         family, protocol = (int.from_bytes(SPACE[context + at : context + at + 4], "little") for at in (8, 12))
         if found.protocol != protocol:
             return -EPROTOTYPE
@@ -225,6 +226,7 @@ def sock_hash_update(machine: Host, context: int, map: int, key: int, flags: int
 @helper("sock_ops_cb_flags_set")
 def sock_ops_cb_flags_set(machine: Host, context: int, flags: int) -> int:
     """The flags that are unknown; the others are set in the context."""
+    machine.check(context, 224, write=True, what="context")
     flags &= MASK32
     SPACE[context + 84 : context + 88] = (flags & 0x7F).to_bytes(4, "little")
     return flags & ~0x7F

@@ -10,7 +10,7 @@ from struct import unpack
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from typing import Any
 
     from cygnet.session.text import Context, Texter
@@ -38,16 +38,41 @@ def stack_texter(vtype: VType, context: Context) -> Texter:
     mode = vtype.text or "bpftrace"
     name = str(vtype.data or "")
     line = _LINES[mode]
+    sources = user and mode == "bpftrace" and bool(context.settings.get("show_debug_info", True))
 
     def text(value: Any) -> str:
         stack_id, pid = value if user else (value, 0)
         raw = context.stack_bytes(name, stack_id)
         if mode == "build_id":
             return "\n" + "".join(_build_id_lines(raw))
+        if sources:
+            return "\n" + "".join(_with_sources(frames(raw, vtype.length), pid, context))
         find: Find = (lambda address: context.world.usym(pid, address)) if user else _kernel(context)
         return "\n" + "".join([line(address, find(address), user) for address in frames(raw, vtype.length)])
 
     return text
+
+
+def _with_sources(addresses: list[int], pid: int, context: Context) -> Iterator[str]:
+    """The lines of a user stack, with what debug information says of them.
+
+    All but the first address are where a call returns to. The call is before it, which may be another line, or even
+    another function when the call never returns.
+    """
+    world = context.world
+    back = 0
+    for address in addresses:
+        found = world.usym(pid, address)
+        if found is None:
+            yield _default_line(address, None, True)
+        else:
+            *inlined, (_, place) = world.usource(pid, address - back) or (("", ""),)
+            if back and not found[1] and place and (caller := world.usym(pid, address - 1)) is not None:
+                found = (caller[0], caller[1] + 1, caller[2])
+            for name, at in inlined:
+                yield f"        [inlined] {name}@{at}\n" if at else f"        [inlined] {name}\n"
+            yield f"        {found[0]}+{found[1]}@{place}\n" if place else f"        {found[0]}+{found[1]}\n"
+        back = 1
 
 
 def _kernel(context: Context) -> Find:

@@ -41,6 +41,11 @@ class LiveWorld:
         """(name, offset, module) of an address of a process."""
         return self._user_symbols().resolve(pid, address)
 
+    def usource(self, pid: int, address: int) -> tuple[tuple[str, str], ...]:
+        """(function, ``file:line``) of what was inlined at an address of a process, the innermost first, and of the
+        function there, last; empty without debug information."""
+        return self._user_symbols().source(pid, address)
+
     def remember(self, pid: int) -> None:
         """Take down what a process has mapped, so that its addresses have names after its end."""
         self._user_symbols().remember(pid)

@@ -63,6 +63,12 @@ class World:
     def usym(self, pid: int, address: int) -> tuple[str, int, str] | None:
         return ("main", address - 0x400, "/bin/x") if 0x400 <= address < 0x500 and pid == 7 else None
 
+    def usource(self, pid: int, address: int) -> tuple[tuple[str, str], ...]:
+        if not 0x400 <= address < 0x440 or pid != 7:
+            return ()
+        inner = (("leaf", f"x.h:{address & 0xF}"), ("twig", "")) if address & 1 else ()
+        return (*inner, ("main", f"x.c:{address & 0x3F}" if address != 0x402 else ""))
+
     def username(self, uid: int) -> str:
         return {0: "root"}.get(uid, "")
 

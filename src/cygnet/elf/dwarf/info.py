@@ -164,10 +164,7 @@ class Unit:
         code = cursor.uleb()
         if not code:
             return None
-        try:
-            tag, children, fields = self._abbrevs[code]
-        except KeyError:
-            raise ElfError(f"debug information uses abbreviation {code}, which does not exist", at) from None
+        tag, children, fields = self.abbrev(code, at)
         values: dict[int, Any] = {}
         for attribute, form, constant in fields:
             if quick and attribute != n.AT_SIBLING:
@@ -177,6 +174,13 @@ class Unit:
             if attribute == n.AT_HIGH_PC:
                 self._high_address[at] = form in (n.FORM_ADDR, n.FORM_ADDRX) or n.FORM_ADDRX1 <= form <= n.FORM_ADDRX4
         return Entry(self, at, tag, children, values, cursor.at)
+
+    def abbrev(self, code: int, at: int) -> Abbrev:
+        """The abbreviation of that code; `at` is where it is used, for the message when there is none."""
+        try:
+            return self._abbrevs[code]
+        except KeyError:
+            raise ElfError(f"debug information uses abbreviation {code}, which does not exist", at) from None
 
     def _value(self, cursor: Cursor, form: int, constant: int, skip: bool = False) -> Any:
         size = _SIZES.get(form)
@@ -211,8 +215,24 @@ _SIZES = {
     n.FORM_ADDRX1: 1, n.FORM_ADDRX2: 2, n.FORM_ADDRX3: 3, n.FORM_ADDRX4: 4,
 }  # fmt: skip
 _UNIT_REFS = frozenset((n.FORM_REF1, n.FORM_REF2, n.FORM_REF4, n.FORM_REF8))
+_OFFSETS = frozenset((n.FORM_SEC_OFFSET, n.FORM_STRP, n.FORM_LINE_STRP, n.FORM_STRP_SUP))
 _TEXT_INDEXES = frozenset((n.FORM_STRX, n.FORM_STRX1, n.FORM_STRX2, n.FORM_STRX3, n.FORM_STRX4))
 _INDEX_FORMS = _TEXT_INDEXES | {n.FORM_ADDRX, n.FORM_ADDRX1, n.FORM_ADDRX2, n.FORM_ADDRX3, n.FORM_ADDRX4}
+
+
+def fixed_size(unit: Unit, abbrev: Abbrev) -> int | None:
+    """How many bytes the values of each entry of that abbreviation take; None when they differ."""
+    size = 0
+    for _, form, _ in abbrev[2]:
+        if form in _SIZES:
+            size += _SIZES[form]
+        elif form in _OFFSETS:
+            size += unit.offset_bytes
+        elif form == n.FORM_ADDR:
+            size += unit.address_bytes
+        elif form not in (n.FORM_FLAG_PRESENT, n.FORM_IMPLICIT_CONST):
+            return None
+    return size
 
 
 def _block(unit: Unit, cursor: Cursor, size: int) -> bytes:
@@ -298,7 +318,7 @@ class Dwarf:
 
     def abbrevs(self, offset: int) -> dict[int, Abbrev]:
         if offset not in self._abbrevs:
-            self._abbrevs[offset] = _read_abbrevs(self.cursor(".debug_abbrev", offset))
+            self._abbrevs[offset] = _Abbrevs(self.cursor(".debug_abbrev", offset))
         return self._abbrevs[offset]
 
     def units(self) -> Iterator[Unit]:
@@ -356,16 +376,32 @@ def _function(parent: Entry, address: int) -> Entry | None:
     return None
 
 
-def _read_abbrevs(cursor: Cursor) -> dict[int, Abbrev]:
-    table: dict[int, Abbrev] = {}
-    while code := cursor.uleb():
-        tag, children = cursor.uleb(), cursor.uint(1) != 0
-        fields = []
-        while True:
-            attribute, form = cursor.uleb(), cursor.uleb()
-            constant = cursor.sleb() if form == n.FORM_IMPLICIT_CONST else 0
-            if not attribute and not form:
+class _Abbrevs(dict[int, "Abbrev"]):
+    """A unit's abbreviations, by code: read on when one is asked for that was not met yet. KeyError: there is none."""
+
+    __slots__ = ("_cursor",)
+
+    def __init__(self, cursor: Cursor) -> None:
+        self._cursor: Cursor | None = cursor
+
+    def __missing__(self, wanted: int) -> Abbrev:
+        while self._cursor is not None:
+            code = self._cursor.uleb()
+            if not code:
+                self._cursor = None
                 break
-            fields.append((attribute, form, constant))
-        table[code] = (tag, children, tuple(fields))
-    return table
+            found = self[code] = _abbrev(self._cursor)
+            if code == wanted:
+                return found
+        raise KeyError(wanted)
+
+
+def _abbrev(cursor: Cursor) -> Abbrev:
+    tag, children = cursor.uleb(), cursor.uint(1) != 0
+    fields: list[tuple[int, int, int]] = []
+    while True:
+        attribute, form = cursor.uleb(), cursor.uleb()
+        constant = cursor.sleb() if form == n.FORM_IMPLICIT_CONST else 0
+        if not attribute and not form:
+            return tag, children, tuple(fields)
+        fields.append((attribute, form, constant))

@@ -34,22 +34,24 @@ class Program:
     __slots__ = (
         "_cursor",
         "_end",
-        "_lengths",
-        "_line_base",
-        "_line_range",
-        "_min_bytes",
-        "_opcode_base",
         "_stmt",
         "_text",
         "files",
+        "lengths",
+        "line_base",
+        "line_range",
+        "little",
+        "min_bytes",
         "next",
         "offset_bytes",
+        "opcode_base",
         "version",
     )  # fmt: skip
 
     def __init__(self, dwarf: Dwarf, offset: int) -> None:
         cursor = self._cursor = dwarf.cursor(".debug_line", offset)
         self._text = dwarf.text
+        self.little = cursor.little
         length, self.offset_bytes = cursor.initial_length()
         self.next = self._end = cursor.at + length
         self.version = cursor.uint(2)
@@ -59,11 +61,11 @@ class Program:
             cursor.at += 2  # sizes of addresses and of segment selectors
         header = cursor.uint(self.offset_bytes)
         start = cursor.at + header
-        self._min_bytes = cursor.uint(1)
+        self.min_bytes = cursor.uint(1)
         cursor.at += self.version >= 4  # operations of one instruction: 1, but on machines for which this is not made
         self._stmt = cursor.uint(1) != 0
-        self._line_base, self._line_range, self._opcode_base = cursor.sint(1), cursor.uint(1) or 1, cursor.uint(1)
-        self._lengths = [cursor.uint(1) for _ in range(self._opcode_base - 1)]
+        self.line_base, self.line_range, self.opcode_base = cursor.sint(1), cursor.uint(1) or 1, cursor.uint(1)
+        self.lengths = [cursor.uint(1) for _ in range(self.opcode_base - 1)]
         self.files = self._files5(cursor) if self.version >= 5 else self._files(cursor)
         cursor.at = start
 
@@ -111,10 +113,15 @@ class Program:
             raise ElfError(f"a line table has a form {form:#x}, which is unknown", cursor.at)
         return cursor.uint(size)
 
+    def code(self) -> bytes:
+        """The program itself, behind its header. Ask before `rows`, which moves on in it."""
+        cursor = self._cursor
+        return bytes(cursor.data[cursor.at : self._end])
+
     def rows(self) -> Iterator[Row]:
         """The table, row by row (DWARF 5, section 6.2.5). A row with line 0 ends a sequence."""
-        cursor, end, min_bytes = self._cursor, self._end, self._min_bytes
-        line_base, line_range, opcode_base = self._line_base, self._line_range, self._opcode_base
+        cursor, end, min_bytes = self._cursor, self._end, self.min_bytes
+        line_base, line_range, opcode_base = self.line_base, self.line_range, self.opcode_base
         address, file, line, column, stmt = 0, 1, 1, 0, self._stmt
         while cursor.at < end:
             op = cursor.uint(1)
@@ -150,7 +157,7 @@ class Program:
             elif op == 9:
                 address += cursor.uint(2)
             else:  # of the others only the operands matter here
-                for _ in range(self._lengths[op - 1]):
+                for _ in range(self.lengths[op - 1]):
                     cursor.uleb()
 
 

@@ -64,6 +64,14 @@ def _new(unit: Unit, cursor: Cursor, base: int) -> Iterator[tuple[int, int]]:
 
 def unit_offset(dwarf: Dwarf, address: int) -> int | None:
     """The unit that .debug_aranges names for an address; None when it names none (some compilers write no table)."""
+    for low, high, unit in all_units(dwarf):
+        if low <= address < high:
+            return unit
+    return None
+
+
+def all_units(dwarf: Dwarf) -> Iterator[tuple[int, int, int]]:
+    """(start, end, offset of the unit) of each range in .debug_aranges."""
     cursor, size = dwarf.cursor(".debug_aranges", 0), len(dwarf.section(".debug_aranges"))
     while cursor.at < size:
         start = cursor.at
@@ -76,7 +84,5 @@ def unit_offset(dwarf: Dwarf, address: int) -> int | None:
         cursor.at += -(cursor.at - start) % (2 * address_bytes)  # pairs are aligned to their own size
         while cursor.at + 2 * address_bytes <= end:
             low, count = cursor.uint(address_bytes), cursor.uint(address_bytes)
-            if low <= address < low + count:
-                return unit
+            yield low, low + count, unit
         cursor.at = end
-    return None

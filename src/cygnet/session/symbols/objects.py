@@ -1,14 +1,16 @@
-"""One file that processes have mapped, and its functions by address."""
+"""One file that processes have mapped: its functions by address, and the source they were made from."""
 
 from __future__ import annotations
 
 import os
 
+from cygnet.elf.numbers import SHT_NOBITS
 from cygnet.elf.reader import Elf
 from cygnet.errors import ElfError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from cygnet.elf.dwarf.places import Places
     from cygnet.elf.symbols import AddressIndex
     from cygnet.session.symbols.maps import Mapping
 
@@ -16,7 +18,17 @@ if TYPE_CHECKING:
 class MappedObject:
     """Names for file offsets of one ELF file: its own symbols, and those of its separate debug file."""
 
-    __slots__ = ("_demangle", "_elf", "_found", "_indexes", "_root")
+    __slots__ = (
+        "_debug",
+        "_debug_sought",
+        "_demangle",
+        "_elf",
+        "_found",
+        "_indexes",
+        "_places",
+        "_places_sought",
+        "_root",
+    )
 
     def __init__(self, elf: Elf | None, root: str, demangle: bool) -> None:
         self._elf = elf
@@ -24,6 +36,9 @@ class MappedObject:
         self._demangle = demangle
         self._indexes: list[AddressIndex] | None = None
         self._found: dict[int, tuple[str, int] | None] = {}
+        self._debug: Elf | None = None
+        self._places: Places | None = None
+        self._debug_sought = self._places_sought = False
 
     def find(self, offset: int) -> tuple[str, int] | None:
         """(name, distance from its start) of the function at a file offset."""
@@ -32,6 +47,39 @@ class MappedObject:
         except KeyError:
             found = self._found[offset] = self._search(offset)
             return found
+
+    def source(self, offset: int) -> tuple[tuple[str, str], ...]:
+        """(function, ``file:line``) of what was inlined at a file offset, the innermost first, and of the function
+        there, last. A part that is not known is empty; all is, without debug information or with a damaged one.
+        """
+        if self._elf is None:
+            return ()
+        if not self._places_sought:
+            self._places_sought = True
+            self._places = self._open_places(self._elf)
+        if self._places is None:
+            return ()
+        try:
+            address = self._elf.address_at(offset)
+        except ElfError:
+            return ()
+        return tuple(
+            (self._readable(name), f"{path}:{line}" if path and line else "")
+            for name, path, line in (self._places.find(address) if address is not None else ())
+        )
+
+    def _open_places(self, elf: Elf) -> Places | None:
+        """The debug information of the file, or else of its separate debug file."""
+        try:
+            found: Elf | None = elf if _has_debug_info(elf) else self._debug_elf(elf)
+            if found is None or (found is not elf and not _has_debug_info(found)):
+                return None
+            from cygnet.elf.dwarf.info import Dwarf
+            from cygnet.elf.dwarf.places import Places
+
+            return Places(Dwarf(found))
+        except ElfError:
+            return None
 
     def _search(self, offset: int) -> tuple[str, int] | None:
         if self._elf is None:
@@ -74,20 +122,40 @@ class MappedObject:
         return indexes
 
     def _debug_index(self, elf: Elf) -> AddressIndex | None:
-        from cygnet.elf.lookup import debug_file, mini_debug_info
+        try:
+            debug = self._debug_elf(elf)
+            if debug is not None:
+                return debug.addresses()
+        except ElfError:
+            pass
+        from cygnet.elf.lookup import mini_debug_info
 
-        for root in (self._root, "/"):
-            try:
-                path = debug_file(elf, root)
-                if path is not None:
-                    return Elf.open(path).addresses()
-            except (ElfError, OSError):
-                continue
         try:
             mini = mini_debug_info(elf)
             return None if mini is None else mini.addresses()
         except ElfError:
             return None
+
+    def _debug_elf(self, elf: Elf) -> Elf | None:
+        """The separate debug file, looked for once."""
+        if not self._debug_sought:
+            self._debug_sought = True
+            from cygnet.elf.lookup import debug_file
+
+            for root in (self._root, "/"):
+                try:
+                    path = debug_file(elf, root)
+                    if path is not None:
+                        self._debug = Elf.open(path)
+                        break
+                except (ElfError, OSError):
+                    continue
+        return self._debug
+
+
+def _has_debug_info(elf: Elf) -> bool:
+    section = elf.section(".debug_info")
+    return section is not None and section.type != SHT_NOBITS and section.size > 0
 
 
 def open_mapped(pid: int, mapping: Mapping) -> Elf | None:

@@ -17,13 +17,18 @@ _MOST_PROCESSES = 1 << 13
 class _Process:
     """What is known of one process: kept after it has ended."""
 
-    __slots__ = ("checked_at", "found", "maps", "perf_map")
+    __slots__ = ("checked_at", "found", "maps", "perf_map", "sources")
 
     def __init__(self) -> None:
         self.maps = ProcessMaps(b"")
         self.checked_at = float("-inf")
         self.found: dict[int, tuple[str, int, str] | None] = {}
+        self.sources: dict[int, tuple[tuple[str, str], ...]] = {}
         self.perf_map: PerfMap | None = None
+
+    def clear(self) -> None:
+        self.found.clear()
+        self.sources.clear()
 
 
 class UserSymbols:
@@ -66,6 +71,28 @@ class UserSymbols:
         found = process.found[address] = self._search(pid, process, address)
         return found
 
+    def source(self, pid: int, address: int) -> tuple[tuple[str, str], ...]:
+        """(function, ``file:line``) of what was inlined at an address, the innermost first, and of the function
+        there, last. Empty without debug information; a part that is not known is an empty text.
+
+        For the address of a caller ask about the byte before it: that one belongs to the call.
+        """
+        process = self._process(pid)
+        if monotonic() - process.checked_at > _RECHECK_S:
+            self._check(pid, process)
+        try:
+            return process.sources[address]
+        except KeyError:
+            pass
+        if len(process.sources) >= _LARGEST_CACHE:
+            process.sources.clear()
+        mapping = process.maps.find(address)
+        held = self._object(pid, mapping) if mapping is not None and mapping.inode else None
+        found = process.sources[address] = (
+            held.source(address - mapping.start + mapping.offset) if held is not None and mapping is not None else ()
+        )
+        return found
+
     def module(self, pid: int, address: int) -> str:
         """The path of the file that an address of a process lies in; empty when none is known."""
         process = self._process(pid)
@@ -87,7 +114,7 @@ class UserSymbols:
         process.checked_at = monotonic()
         if text and text != process.maps.text:
             process.maps = ProcessMaps(text)
-            process.found.clear()
+            process.clear()
         if process.perf_map is not None and process.perf_map.refresh(_owners(pid)):
             process.found.clear()
 

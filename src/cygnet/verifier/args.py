@@ -187,7 +187,15 @@ def expected_text(kinds: tuple[int, ...]) -> str:
 
 
 def _check_kind(
-    env: Env, helper: Helper, regno: i64, reg: RegState, kind: str, name: str, nullable: bool, releases: bool, call: Call
+    env: Env,
+    helper: Helper,
+    regno: i64,
+    reg: RegState,
+    kind: str,
+    name: str,
+    nullable: bool,
+    releases: bool,
+    call: Call,
 ) -> None:
     kinds = _KINDS[kind]
     type = reg.type
@@ -230,9 +238,7 @@ def _check_offset(env: Env, reg: RegState, regno: i64, kind: str, releases: bool
         if kind == "dynptr" and reg.type == r.STACK:
             return
         if reg.off:
-            raise Reject(
-                f"R{regno} must have zero offset when passed to release func or trusted arg to kfunc", EINVAL
-            )
+            raise Reject(f"R{regno} must have zero offset when passed to release func or trusted arg to kfunc", EINVAL)
         memory.check_ptr_off(env, reg, regno, False)
         return
     if reg.type in _FREE_OFFSET:
@@ -326,9 +332,7 @@ def _check_map(reg: RegState, call: Call) -> None:
 def check_field_pointer(env: Env, reg: RegState, regno: i64, kind: str, text: str, call: Call) -> None:
     """A pointer to the timer, work queue … of a map value: exactly to it."""
     if reg.mask:
-        raise Reject(
-            f"R{regno} doesn't have constant offset. {text} has to be at the constant offset", EINVAL
-        )
+        raise Reject(f"R{regno} doesn't have constant offset. {text} has to be at the constant offset", EINVAL)
     info: MapInfo = reg.map
     if info.btf is None and not info.specials:
         raise Reject(f"map '{info.name}' has to have BTF in order to use {text}", EINVAL)
@@ -402,9 +406,7 @@ def check_size(env: Env, reg: RegState, regno: i64, write: bool, zero_ok: bool, 
     if reg.smin < 0:
         raise Reject(f"R{regno} min value is negative, either use unsigned or 'var &= const'", EACCES)
     if reg.umin == 0 and not zero_ok:
-        raise Reject(
-            f"R{regno} invalid zero-sized read: u64=[{unsigned(reg.umin)},{unsigned(reg.umax)}]", EACCES
-        )
+        raise Reject(f"R{regno} invalid zero-sized read: u64=[{unsigned(reg.umin)},{unsigned(reg.umax)}]", EACCES)
     if not ult(reg.umax, MAX_VAR_SIZE):
         raise Reject(f"R{regno} unbounded memory access, use 'var &= const' or 'if (var < const)'", EACCES)
     check_mem(env, regno - 1, reg.umax, write, zero_ok, raw)

@@ -87,8 +87,7 @@ def check(env: Env) -> None:
             raise Reject("Syscall programs can only be sleepable", EINVAL)
         return
     if env.sleepable:
-        can = prog in ("lsm", "kprobe", "struct_ops") or (
-            prog == "tracing" and attach in (*_TRAMPOLINES, "TRACE_ITER"))
+        can = prog in ("lsm", "kprobe", "struct_ops") or (prog == "tracing" and attach in (*_TRAMPOLINES, "TRACE_ITER"))
         if not can:
             raise Reject(
                 "Only fentry/fexit/fmod_ret, lsm, iter, uprobe, and struct_ops programs can be sleepable", EINVAL

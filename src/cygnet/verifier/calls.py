@@ -56,9 +56,7 @@ def _global(env: Env, number: i64) -> i64:
     sub = env.subs[number]
     state = env.cur
     if state.locks:
-        raise Reject(
-            "global function calls are not allowed while holding a lock,\nuse static function instead", EINVAL
-        )
+        raise Reject("global function calls are not allowed while holding a lock,\nuse static function instead", EINVAL)
     if sub.might_sleep and (state.rcu_locks or state.preempt_locks or state.irq_id or not state.sleepable):
         raise Reject(
             "global functions that may sleep are not allowed in non-sleepable context,\n"

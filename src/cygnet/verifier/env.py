@@ -176,6 +176,7 @@ class Env:
         self.arena: MapInfo | None = None
         self.uninit_stack = True
         self.uninit_seen = False
+        self.touched: i64 = 0  # stack slots that the instruction wrote or read, for the log
         # progress
         self.cur: State = State()
         self.insn: i64 = 0

@@ -115,12 +115,7 @@ def same_object(a: RegState, b: RegState) -> bool:
 
 
 def _exact(old: RegState, cur: RegState, ids: IdMap) -> bool:
-    return (
-        same_object(old, cur)
-        and same_numbers(old, cur)
-        and ids.same(old.id, cur.id)
-        and ids.same(old.ref, cur.ref)
-    )
+    return same_object(old, cur) and same_numbers(old, cur) and ids.same(old.id, cur.id) and ids.same(old.ref, cur.ref)
 
 
 def covers(old: RegState, cur: RegState, precise: bool, ids: IdMap, exact: i64) -> bool:

@@ -36,6 +36,8 @@ if TYPE_CHECKING:
 
     from mypy_extensions import i64
 
+    from cygnet.verifier.stacklive import StackLive
+
 _SKB: Final = frozenset(("socket_filter", "sched_cls", "sched_act"))
 _SPIN_UNLOCK: Final[i64] = 94
 _DEAD: Final[i64] = -1  # the path is at its end
@@ -61,6 +63,7 @@ def _loop(env: Env) -> None:
     insns = env.insns
     count: i64 = len(insns)
     before: i64 = -1
+    live: StackLive | None = env.stack_live
     while True:
         state = env.cur
         at = env.insn
@@ -85,7 +88,12 @@ def _loop(env: Env) -> None:
                 env.log.insn(env, before, at)
             ins.seen = True
             before = at
-            after = _step(env, ins)
+            if live is not None:
+                live.begin(state)
+                after = _step(env, ins)
+                live.end(at)
+            else:
+                after = _step(env, ins)
         if after != _DEAD:
             env.insn = after
             continue
@@ -231,5 +239,3 @@ def _packet_load(env: Env, ins: Ins, indirect: bool) -> None:
     regs = env.regs()
     calls.clear_caller_saved(regs)
     regs[0] = unknown()
-
-

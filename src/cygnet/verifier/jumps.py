@@ -7,7 +7,7 @@ from cygnet.verifier import branches, memory, precision, visited
 from cygnet.verifier import reg as r
 from cygnet.verifier.bits import U32_MAX, ult
 from cygnet.verifier.env import EFAULT, EINVAL, Env, Ins, MapInfo, push_history
-from cygnet.verifier.reg import ADD_CONST, MAYBE_NULL, SCALAR, RegState, scalar
+from cygnet.verifier.reg import ADD_CONST, ADD_CONST32, MAYBE_NULL, SCALAR, RegState, scalar
 from cygnet.verifier.references import forget
 from cygnet.verifier.scalars import _add32, _add64
 from cygnet.verifier.state import DST_STACK, SRC_STACK, Reject, Slot, State
@@ -227,6 +227,8 @@ def _sync(state: State, regno: i64, links: list[i64]) -> None:
         reg = frame.stack[at].reg if is_slot else frame.regs[at]
         if reg.type != SCALAR or reg is known or reg.id & ~ADD_CONST != known.id & ~ADD_CONST:
             continue
+        if (reg.id ^ known.id) & ADD_CONST == ADD_CONST:
+            continue  # one is off by a sum of 32 bits, the other by one of 64
         if (not reg.id & ADD_CONST and not known.id & ADD_CONST) or reg.off == known.off:
             new = known
         else:
@@ -236,6 +238,9 @@ def _sync(state: State, regno: i64, links: list[i64]) -> None:
             _add32(new, delta)
             _add64(new, delta)
             new.value, new.mask = tnum_add(new.value, new.mask, delta.value, delta.mask)
+            if (reg.id | known.id) & ADD_CONST32:
+                new.zext32()
+            new.sync()
         if is_slot:
             frame.stack[at] = Slot(frame.stack[at].kinds, new)
         else:

@@ -188,9 +188,7 @@ def check_map_way(reg: RegState, off: i64, size: i64, write: bool) -> None:
 def check_packet(env: Env, regno: i64, off: i64, size: i64, zero_ok: bool) -> None:
     reg = env.regs()[regno]
     if reg.smin < 0:
-        raise Reject(
-            f"R{regno} min value is negative, either use unsigned index or do a if (index >=0) check.", EACCES
-        )
+        raise Reject(f"R{regno} min value is negative, either use unsigned index or do a if (index >=0) check.", EACCES)
     if reg.aux < 0:
         raise Reject(f"R{regno} offset is outside of the packet", EINVAL)
     try:

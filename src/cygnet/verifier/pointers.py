@@ -21,9 +21,9 @@ from cygnet.isa.consts import (
 )
 from cygnet.verifier import memory, precision, scalars
 from cygnet.verifier import reg as r
-from cygnet.verifier.bits import S32_MAX, S32_MIN, S64_MAX, S64_MIN, U32_MAX, U64_MAX, fls64, shl, ult, wrap
+from cygnet.verifier.bits import S32_MAX, S32_MIN, S64_MAX, S64_MIN, U32_MAX, U64_MAX, fls64, s32, shl, ult, wrap
 from cygnet.verifier.env import EACCES, EINVAL, Env, Ins
-from cygnet.verifier.reg import ADD_CONST, MAYBE_NULL, SCALAR, RegState, scalar, unknown
+from cygnet.verifier.reg import ADD_CONST, ADD_CONST32, ADD_CONST64, MAYBE_NULL, SCALAR, RegState, scalar, unknown
 from cygnet.verifier.regtext import type_text
 from cygnet.verifier.stack import MAX_VAR_OFF, assign_id
 from cygnet.verifier.state import Reject
@@ -65,14 +65,17 @@ def _unary(env: Env, ins: Ins) -> None:
         raise Reject("BPF_END uses reserved fields", EINVAL)
     reg = memory.source(env, ins.dst)
     memory.destination(env, ins.dst)
-    if ins.op == BPF_NEG and reg.type == SCALAR:
-        new = reg.copy()
+    if reg.type != SCALAR:
+        env.regs()[ins.dst] = unknown()
+        return
+    new = reg.copy()
+    if ins.op == BPF_NEG:
         scalars.compute(new, new.copy(), BPF_NEG, ins.cls == BPF_ALU64)
         new.id = 0
         new.off = 0
-        env.regs()[ins.dst] = _sane(env, new, "alu")
     else:
-        env.regs()[ins.dst] = unknown()
+        scalars.byte_order(new, ins.imm, ins.cls == BPF_ALU64 or ins.code & BPF_X != 0)
+    env.regs()[ins.dst] = _sane(env, new, "alu")
 
 
 def _sane(env: Env, reg: RegState, what: str) -> RegState:
@@ -204,19 +207,54 @@ def _binary(env: Env, ins: Ins) -> None:
         precision.mark(env, ins.dst)
         _pointer(env, ins, src, dst, wide, True)
         return
+    if (op == BPF_AND or op == BPF_OR) and src.mask == 0:
+        dst = _split(env, ins, dst)
     new = dst.copy()
     scalars.compute(new, src, op, wide)
-    if op == BPF_ADD and wide and new.id and src.mask == 0:
-        if new.id & ADD_CONST or not 0 <= src.value <= S32_MAX:
-            new.id = 0
-            new.off = 0
-        else:
-            new.id |= ADD_CONST
-            new.off = src.value
+    _link(ins, new, src, op, wide)
+    regs[ins.dst] = _sane(env, new, "alu")
+
+
+def _split(env: Env, ins: Ins, dst: RegState) -> RegState:
+    """A scalar that is either 0 or -1, and so a mask: both are followed. Kernel: maybe_fork_scalars."""
+    wide = dst.smin == -1 and dst.smax == 0
+    if not wide and not (dst.s32_min == -1 and dst.s32_max == 0):
+        return dst
+    zero, ones = dst.copy(), dst.copy()
+    if wide:
+        zero.id = zero.off = ones.id = ones.off = 0
+        zero.set_const(0)
+        ones.set_const(-1)
     else:
+        zero.set_const32(0)
+        ones.set_const32(U32_MAX)
+    other = env.push(env.insn, env.insn)
+    other.frame().regs[ins.dst] = zero
+    return ones
+
+
+def _link(ins: Ins, new: RegState, src: RegState, op: i64, wide: bool) -> None:
+    """A copy of a scalar plus or minus a constant still learns when that scalar does."""
+    off: i64 = 0
+    linked = (op == BPF_ADD or op == BPF_SUB) and new.id != 0 and not new.id & ADD_CONST
+    if linked:
+        if wide:
+            linked = src.mask == 0 and S32_MIN <= src.value <= S32_MAX
+            off = src.value
+        else:
+            linked = src.mask & U32_MAX == 0
+            off = s32(src.value)
+    if linked and op == BPF_SUB:
+        linked = off != S32_MIN
+        off = -off
+    if linked and ins.code & BPF_X and ins.src == ins.dst:
+        linked = False
+    if not linked:
         new.id = 0
         new.off = 0
-    regs[ins.dst] = _sane(env, new, "alu")
+        return
+    new.id |= ADD_CONST64 if wide else ADD_CONST32
+    new.off = off
 
 
 def _check_sane(reg: RegState, type: i64) -> None:

@@ -113,10 +113,7 @@ def decode(code: bytes) -> list[Ins]:
         raise Reject(f"{size} bytes are not a whole number of 8-byte instructions", EINVAL)
     if size // 8 > MAX_PROGRAM:
         raise Reject(f"{size // 8} instructions are more than the {MAX_PROGRAM} that a program may have", E2BIG)
-    return [
-        Ins(opcode, regs & 15, regs >> 4, off, imm)
-        for opcode, regs, off, imm in struct.iter_unpack("<BBhi", code)
-    ]
+    return [Ins(opcode, regs & 15, regs >> 4, off, imm) for opcode, regs, off, imm in struct.iter_unpack("<BBhi", code)]
 
 
 _known_codes: list[bool] = []
@@ -195,9 +192,7 @@ def _resolve_wide(env: Env, spec: ProgramSpec, at: int, infos: dict[int, MapInfo
     ins.map_off = offset
 
 
-def _map_of(
-    env: Env, spec: ProgramSpec, at: int, ins: Ins, infos: dict[int, MapInfo], name: str | None
-) -> MapInfo:
+def _map_of(env: Env, spec: ProgramSpec, at: int, ins: Ins, infos: dict[int, MapInfo], name: str | None) -> MapInfo:
     found = spec.maps.get(at)
     if found is None and name is not None:
         found = spec.maps.get(name)

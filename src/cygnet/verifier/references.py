@@ -75,7 +75,10 @@ def _of_packet(reg: RegState) -> bool:
 def check_leaks(env: Env, exception: bool, with_locks: bool, what: str) -> None:
     """Nothing may be owned or held at the end, nor at a tail call or a throw. Kernel: check_resource_leak."""
     state = env.cur
-    check_references(env, exception)
+    try:
+        check_references(env, exception)
+    except Reject as reject:
+        raise Reject(f"{reject.message}\n{what} would lead to reference leak", EINVAL) from None
     if not with_locks:
         return
     if state.locks:

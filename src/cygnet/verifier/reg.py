@@ -60,7 +60,9 @@ DYN_SKB_META: Final[i64] = 1 << 22
 DYN_ANY: Final[i64] = DYN_LOCAL | DYN_RINGBUF | DYN_SKB | DYN_XDP | DYN_SKB_META
 
 # `id` of a scalar that is another one plus the constant `off`
-ADD_CONST: Final[i64] = 1 << 31
+ADD_CONST64: Final[i64] = 1 << 31
+ADD_CONST32: Final[i64] = 1 << 30  # in 32 bits, zeros above
+ADD_CONST: Final[i64] = ADD_CONST64 | ADD_CONST32
 
 KIND_NAMES = (
     "?", "scalar", "ctx", "map_ptr", "map_value", "map_key", "fp", "pkt_meta", "pkt", "pkt_end", "flow_keys", "sock",
@@ -390,7 +392,7 @@ class RegState:
 
 # Refinements that not every 6.18.y has (see `kernels`).
 STEP_BOUNDS = True
-CROSSING32 = False
+CROSSING32 = True
 
 
 def unknown() -> RegState:

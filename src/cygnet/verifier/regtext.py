@@ -42,4 +42,6 @@ def type_text(type: i64) -> str:
 
 
 def tnum_text(value: i64, mask: i64) -> str:
-    return f"({unsigned(value):#x}; {unsigned(mask):#x})" if value else f"(0x0; {unsigned(mask):#x})"
+    if mask == 0:
+        return str(unsigned(value)) if unsigned(value) < 1 << 16 else f"{unsigned(value):#x}"
+    return f"({unsigned(value):#x}; {unsigned(mask):#x})"

@@ -99,9 +99,7 @@ def check(env: Env) -> None:
         where = "At async callback return"
     elif sub and not frame.in_exception_callback:
         if reg.type != SCALAR:
-            raise Reject(
-                f"At subprogram exit the register R0 is not a scalar value ({type_text(reg.type)})", EINVAL
-            )
+            raise Reject(f"At subprogram exit the register R0 is not a scalar value ({type_text(reg.type)})", EINVAL)
         return
     else:
         limit = bounds(env)

@@ -39,6 +39,7 @@ from cygnet.verifier.tnum import (
     tnum_add,
     tnum_and,
     tnum_arsh,
+    tnum_bswap,
     tnum_cast,
     tnum_mul,
     tnum_or,
@@ -425,6 +426,19 @@ def truncate(reg: RegState, size: i64) -> None:
     reg.smin, reg.smax = reg.umin, reg.umax
     if size < 4:
         reg.unbound32()
+    reg.sync()
+
+
+def byte_order(reg: RegState, bits: i64, swap: bool) -> None:
+    """bswap, be and le: the low `bits` bits, their bytes reversed when `swap`."""
+    if swap or bits < 64:
+        reg.id = 0
+        reg.off = 0
+    if swap:
+        reg.value, reg.mask = tnum_bswap(reg.value, reg.mask, bits)
+        reg.unbound()
+    if bits < 64:
+        truncate(reg, bits // 8)
     reg.sync()
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from cygnet.isa.consts import BPF_MEM, BPF_MODE_MASK, BPF_ST
 from cygnet.verifier import precision
 from cygnet.verifier import reg as r
-from cygnet.verifier.bits import fls64
+from cygnet.verifier.bits import fls64, shl
 from cygnet.verifier.env import EACCES, EINVAL, Env, push_history
 from cygnet.verifier.reg import ADD_CONST, NONE, NOT_INIT, SCALAR, STACK, RegState, scalar, unknown
 from cygnet.verifier.regtext import tnum_text
@@ -112,9 +112,12 @@ def write_fixed(env: Env, frame: Frame, off: i64, size: i64, value_reg: i64) -> 
     cur = env.cur.frame()
     reg: RegState | None = cur.regs[value_reg] if value_reg >= 0 else None
     immediate = reg is None and _is_store_immediate(env)
+    env.touched |= shl(1, spi)
     destroy_dynptr(env, frame, spi)
     aligned = off % 8 == 0
     slot = frame.stack[spi]
+    if aligned and size == 8 and env.stack_live is not None:
+        env.stack_live.write(frame.number, spi)
     if reg is not None and aligned and reg.type == SCALAR:
         fits = fls64(reg.umax) <= 8 * size
         if fits:
@@ -203,6 +206,7 @@ def _write_variable(env: Env, frame: Frame, low: i64, high: i64, value_reg: i64)
     at = low
     while at < high:
         top = -at - 1
+        env.touched |= shl(1, top // 8)
         slot = frame.stack[top // 8]
         kind = slot.kind(top % 8)
         at += 1
@@ -258,9 +262,17 @@ def _load_bytes(env: Env, frame: Frame, low: i64, high: i64, dst: i64) -> None:
     env.regs()[dst] = scalar(0)
 
 
+def note_read(env: Env, frame: Frame, spi: i64) -> None:
+    """Somebody reads the slot, which therefore matters up to here."""
+    if env.stack_live is not None:
+        env.stack_live.read(frame.number, spi)
+
+
 def read_fixed(env: Env, frame: Frame, off: i64, size: i64, dst: i64) -> None:
     top = -off - 1
     spi = top // 8
+    env.touched |= shl(1, spi)
+    note_read(env, frame, spi)
     slot = frame.stack[spi]
     if not slot.holds_register():
         _check_readable(env, slot, off, size)
@@ -383,6 +395,7 @@ def _check_byte(
     spi = top // 8
     slot = frame.stack[spi]
     kind = slot.kind(top % 8)
+    note_read(env, frame, spi)
     if kind == MISC:
         return
     if kind == ZERO or (kind == INVALID and env.uninit_stack):
@@ -432,5 +445,3 @@ def drop_slices(env: Env, dynptr_id: i64) -> None:
             if slot.holds_register() and (slot.reg.type & r.KIND) == r.MEM and slot.reg.map_uid == dynptr_id:
                 frame.stack[at] = Slot(slot.kinds, unknown())
             at += 1
-
-

@@ -52,7 +52,9 @@ class Target:
 
     def check_helper(self, helper: Helper) -> None:
         if parse(helper.since) > self.version:
-            raise Reject(f"invalid func {helper.name}#{helper.id}\n(helper is there since Linux {helper.since})", EINVAL)
+            raise Reject(
+                f"invalid func {helper.name}#{helper.id}\n(helper is there since Linux {helper.since})", EINVAL
+            )
 
     def check_map(self, kind: str) -> None:
         from cygnet.facts.maptypes import map_type

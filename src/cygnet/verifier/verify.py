@@ -6,6 +6,7 @@ from cygnet.verifier import cfg, explore, program
 from cygnet.verifier import reg as r
 from cygnet.verifier.env import E2BIG, EACCES, EINVAL, MAX_INSNS, Env
 from cygnet.verifier.reg import RegState
+from cygnet.verifier.stacklive import StackLive
 from cygnet.verifier.state import MAIN, MAX_STACK, Frame, Reject, State
 from cygnet.verifier.target import Target
 
@@ -46,7 +47,12 @@ class Verdict:
 
 
 def verify(
-    spec: ProgramSpec | Any, *, kernel: str = "6.18", budget: int | None = None, log_level: int = 0, kernel_btf: Any = None
+    spec: ProgramSpec | Any,
+    *,
+    kernel: str = "6.18",
+    budget: int | None = None,
+    log_level: int = 0,
+    kernel_btf: Any = None,
 ) -> Verdict:
     """Would that kernel accept the program, loaded by root?
 
@@ -218,6 +224,7 @@ def _follow_one(env: Env, number: int) -> None:
     state.first_insn = env.subs[number].start
     env.explored = {}
     env.sccs = {}
+    env.stack_live = StackLive(env)
     env.cur = state
     env.prev_jumps = env.jumps
     env.prev_processed = env.processed
@@ -311,6 +318,4 @@ def _check_throw(env: Env, at: int, number: int, calls: list[tuple[int, int]]) -
     if ins.kfunc is None or ins.kfunc.name != "bpf_throw":
         return
     if env.subs[number].is_cb or any(env.subs[each].is_cb for _, each in calls):
-        raise Reject(
-            f"bpf_throw kfunc (insn {at}) cannot be called from callback subprog {number}", EINVAL, at
-        )
+        raise Reject(f"bpf_throw kfunc (insn {at}) cannot be called from callback subprog {number}", EINVAL, at)

@@ -17,6 +17,7 @@ from cygnet.verifier.equal import (
     frame_insn,
     same_callsites,
     same_numbers,
+    same_object,
     states_equal,
 )
 from cygnet.verifier.reg import NONE, SCALAR, RegState, unknown
@@ -149,7 +150,7 @@ def _maybe_looping(old: State, cur: State) -> bool:
     at: i64 = 0
     while at < 11:
         x, y = a.regs[at], b.regs[at]
-        if x is not y and not (x.type == y.type and x.off == y.off and x.aux == y.aux and same_numbers(x, y)):
+        if x is not y and not (same_object(x, y) and x.id == y.id and x.ref == y.ref and same_numbers(x, y)):
             return False
         at += 1
     return True

@@ -18,6 +18,7 @@ URL_HOST = re.compile(r"https?://([\w.-]+)")
 PUBLIC_HOSTS = {
     "docs.kernel.org",
     "github.com",
+    "json-schema.org",
     "man7.org",
     "semver.org",
     "www.apache.org",

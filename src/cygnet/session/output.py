@@ -152,6 +152,8 @@ class JsonOutput:
         self._counted("lost_events", count, "events")
 
     def loss(self, kind: str, name: str, count: int, sentence: str) -> None:
+        if kind == "lost_in_all":
+            return  # the sum of lost_events
         what = f'"map": {self._json.string(name)}, "updates": {count}' if name else f'"events": {count}'
         self._write(f'{{"type": "{kind}", "count": {count}, "data": {{{what}}}}}\n')
 

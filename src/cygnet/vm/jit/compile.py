@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 import struct
 from collections.abc import Callable
-from itertools import accumulate, pairwise
+from itertools import pairwise
 from typing import Any
 
 from cygnet.vm.host import FRAME_BYTES, FUNCTIONS, MAY_GOTO_ROUNDS
@@ -30,12 +30,11 @@ from cygnet.vm.jit.encoding import (
     load_imm64,
     mem,
     mov,
-    nops,
-    pack32,
     pop,
     push,
     rr,
 )
+from cygnet.vm.jit.layout import ALWAYS, CALL, FALL, STOP, Blocks, Compiled, add_stubs
 from cygnet.vm.jit.natives import OPERATIONS
 from cygnet.vm.jit.peephole import improve
 from cygnet.vm.jit.x86_64 import CALLEE_SAVED, CONDITIONS, REGISTERS, Unfit
@@ -48,17 +47,9 @@ if TYPE_CHECKING:
 AT = state.OFFSETS
 _TAIL_CALL, _MAY_GOTO, _EQUAL = 12, 0xE5, 0x4
 _INSN = struct.Struct("<Hhi")
-_put32 = struct.Struct("<i").pack_into
-STUB = 15  # mov r10d, number (6) · call [r9 + routine] (4) · jmp back (5)
-STUB_RETURN = 10
-# what ends a block, beside the condition codes 0 to 15: a jump, a call, nothing, and nothing that goes on
-ALWAYS, CALL, FALL, STOP = -1, -2, -3, -4
 # the second bytes of instructions that name a register
 _MENTIONS = {reg: frozenset(b for b in range(256) if reg in (b & 15, b >> 4)) for reg in CALLEE_SAVED}
 _BLOCK = 1 << 50  # a target above is the number of a block
-_SHORT = 96  # jumps over less are made with 8 bits; the rest of the range is for what alignment adds
-_ALIGN = 16
-
 # every opcode of the two classes of jumps, and the packet loads: what ends a block
 _PACKET_LOADS = (0x20, 0x28, 0x30, 0x40, 0x48, 0x50)
 _ENDS = re.compile(
@@ -70,32 +61,6 @@ _CONDITION_CODES = {
     0x50: CONDITIONS["jne"], 0x60: CONDITIONS["jsgt"], 0x70: CONDITIONS["jsge"], 0xA0: CONDITIONS["jlt"],
     0xB0: CONDITIONS["jle"], 0xC0: CONDITIONS["jslt"], 0xD0: CONDITIONS["jsle"],
 }  # fmt: skip
-
-
-class Compiled:
-    """Machine code that may lie anywhere.
-
-    entries    offset of each function's code by its slot
-    sites      what each stub is for, in their order from `stubs` on
-    calls      offset after a call to Python → slot of the instruction
-    """
-
-    __slots__ = ("calls", "code", "entries", "sites", "stubs")
-
-    def __init__(
-        self, code: bytes, entries: dict[int, int], stubs: int, sites: list[Site], calls: dict[int, int]
-    ) -> None:
-        self.code = code
-        self.entries = entries
-        self.stubs = stubs
-        self.sites = sites
-        self.calls = calls
-
-    def pc_of(self, offset: int) -> int:
-        """The slot of the instruction whose check, or call, returns to `offset`."""
-        if offset >= self.stubs:
-            return self.sites[(offset - STUB_RETURN - self.stubs) // STUB].pc
-        return self.calls.get(offset, 0)
 
 
 class Compiler:
@@ -472,25 +437,16 @@ class Compiler:
     def _lay_out(self) -> Compiled:
         targets = [self._target_block(target, branch) for target, branch in zip(self.targets, self.branches)]
         aligned = {self.block_of[slot] for slot in self.loops}
-        sizes = [len(body) + len(tail) for body, tail in zip(self.bodies, self.tails)]
-        long = [_NEAR[branch] for branch in self.branches]
-        at = list(accumulate((size + near for size, near in zip(sizes, long)), initial=0))  # what is near stays near
-        short = [
-            2 if -_SHORT < at[target] - at[index] - size < _SHORT and branch > -2 else near
-            for index, (size, near, branch, target) in enumerate(zip(sizes, long, self.branches, targets))
-        ]
-        at = _positions(sizes, short, aligned)
-        try:
-            code = self._join(at, short, targets)
-        except struct.error:
-            at = _positions(sizes, long, aligned)
-            code = self._join(at, long, targets)
+        blocks = Blocks(self.bodies, self.branches, targets, self.tails)
+        code, at = blocks.join(aligned)
         stubs = len(code)
-        self._stubs(code, at)
+        add_stubs(code, at, self.checker.sites, self.checker.landings)
         entries = {slot: at[block] for slot, block in self.entry_of.items()}
         calls = {at[block] + offset: pc for block, offset, pc in self.calls}
         sites = [site for site in self.checker.sites if site.slow < 0]
-        return Compiled(bytes(code), entries, stubs, sites, calls)
+        compiled = Compiled(bytes(code), entries, stubs, sites, calls)
+        compiled.lengths = self.lengths
+        return compiled
 
     def _target_block(self, target: int, branch: int) -> int:
         if branch < CALL:
@@ -500,60 +456,6 @@ class Compiler:
         if target >= _BLOCK:
             return target - _BLOCK
         return self.block_of[target]
-
-    def _join(self, at: list[int], lengths: list[int], targets: list[int]) -> bytearray:
-        code = bytearray()
-        for place, body, branch, length, target, tail in zip(
-            at, self.bodies, self.branches, lengths, targets, self.tails
-        ):
-            if len(code) < place:
-                code += nops(place - len(code))
-            code += body
-            if length:
-                distance = at[target] - len(code) - length
-                if length == 2:
-                    code += _SHORT_JUMP.pack(0xEB if branch == ALWAYS else 0x70 | branch, distance)
-                elif branch >= 0:
-                    code += _CONDITIONAL.pack(0x0F, 0x80 | branch, distance)
-                else:
-                    code += _LONG_JUMP.pack(0xE9 if branch == ALWAYS else 0xE8, distance)
-            code += tail
-        return code
-
-    def _stubs(self, code: bytearray, at: list[int]) -> None:
-        """One for each site, and the distance of the jump to it; those of wide checks, which never fault, last."""
-        wide, stub = [], len(code)
-        stubs: list[bytes] = []
-        for site in self.checker.sites:
-            if site.slow >= 0:
-                wide.append(site)
-                continue
-            place = at[site.block] + site.at
-            _put32(code, place - 4, stub - place)
-            stubs.append(_stub_head(site.routine, site.number) + pack32(place - stub - STUB))
-            stub += STUB
-        for site in wide:
-            place = at[site.block] + site.at
-            _put32(code, place - 4, stub - place)
-            block, offset = self.checker.landings[site.slow]
-            head = _stub_head(site.routine, site.number)[:-1]
-            failed = stub + len(head) + 6
-            stubs.append(
-                head + b"\x0f\x82" + pack32(at[block] + offset - failed) + b"\xe9" + pack32(place - failed - 5)
-            )
-            stub = failed + 5
-        code += b"".join(stubs)
-
-
-_heads: dict[tuple[str, int], bytes] = {}
-
-
-def _stub_head(routine: str, number: int) -> bytes:
-    """mov r10d, number; call [r9 + routine]; and the opcode of the jump back"""
-    found = _heads.get((routine, number))
-    if found is None:
-        found = _heads[routine, number] = b"\x41\xba" + imm32(number) + _ROUTINES[routine] + b"\xe9"
-    return found
 
 
 _End = tuple[bytes, int, int, bytes]
@@ -576,9 +478,6 @@ _KINDS = [
     else _PLAIN
     for code in range(256)
 ]
-_NEAR = {**dict.fromkeys(range(16), 6), ALWAYS: 5, CALL: 5, FALL: 0, STOP: 0}
-_SHORT_JUMP, _LONG_JUMP, _CONDITIONAL = struct.Struct("<Bb"), struct.Struct("<Bi"), struct.Struct("<BBi")
-_ROUTINES = {name: mem(b"\xff", 2, R9, AT[name]) for name in ("check", "check_wide", "fault")}
 _DOWN, _UP = alu_imm(0, RBP, -FRAME_BYTES), alu_imm(5, RBP, -FRAME_BYTES)
 _IS_DEEP = lea(R11, RBP, -FRAME_BYTES) + mem(b"\x3b", R11, R9, AT["stack_limit"], wide=True) + b"\x0f\x82\0\0\0\0"
 _spending: dict[int, bytes] = {}
@@ -590,15 +489,3 @@ _PACKET_CODE = {
     2: b"\x43\x0f\xb7\x04\x13\x66\xc1\xc0\x08",
     4: b"\x43\x8b\x04\x13\x0f\xc8",
 }
-
-
-def _positions(sizes: list[int], branches: list[int], aligned: set[int]) -> list[int]:
-    """Where each block begins, and after them where the code ends."""
-    at, places = 0, []
-    for index, (size, branch) in enumerate(zip(sizes, branches)):
-        if index in aligned:
-            at = at + _ALIGN - 1 & -_ALIGN
-        places.append(at)
-        at += size + branch
-    places.append(at)
-    return places

@@ -15,8 +15,9 @@ from cygnet.vm.faults import describe_access, located
 from cygnet.vm.host import FRAME_BYTES, FUNCTIONS, MASK64, MAX_FRAMES, MAX_TAIL_CALLS, STACK_BYTES
 from cygnet.vm.interpreter import constant_of
 from cygnet.vm.jit import routines, state
-from cygnet.vm.jit.compile import Compiled, Compiler
+from cygnet.vm.jit.compile import Compiler
 from cygnet.vm.jit.encoding import R11, RAX, load_imm64, rr
+from cygnet.vm.jit.layout import Compiled
 from cygnet.vm.jit.memory import Executable
 from cygnet.vm.jit.natives import Natives
 from cygnet.vm.jit.x86_64 import Unfit, use_bmi2
@@ -201,9 +202,17 @@ class Jit:
         slot = self.host.function_slot(unit.program, function) if unit else -1
         if unit is None or slot not in unit.compiled.entries:
             raise HelperFault(f"callback to {function:#x}, where no function is")
+        self._charge(unit.compiled.lengths[slot])
         full = [argument & MASK64 for argument in (*arguments, 0, 0, 0, 0, 0)[:5]]
         status = self._call_back(unit.entry(slot), *full)
         return self.words[RESULT] if not status else self.fail(status)
+
+    def _charge(self, instructions: int) -> None:
+        """A callback takes from the budget of the run that it is part of: it may have no loop that does."""
+        left = self._get("budget") - instructions
+        if not 0 < left <= _MAX_BUDGET:
+            raise self._fault(state.BUDGET)
+        self._set("budget", left)
 
     def _unit_of(self, function: int) -> Unit | None:
         number = function >> 32 & 0xFFFFFF

@@ -8,11 +8,12 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 PYTEST_ARGS ?=
 BENCH_ARGS ?=
+FUZZ ?= 20000
 SOURCES := $(shell find src -name '*.py') pyproject.toml
 SETUP := VENV=$(VENV) scripts/setup.sh
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check format bench develop wheel clean vmlab vmlab-all system-test system-trace
+.PHONY: help demo test check format fuzz bench develop wheel clean vmlab vmlab-all system-test system-trace
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -40,6 +41,9 @@ check: $(VENV)/.installed-dev ## style, types, layers, architecture
 format: $(VENV)/.installed-dev ## let ruff mend what it can
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
+
+fuzz: $(VENV)/.installed-dev system-test ## compare the engines on 20,000 random programs (FUZZ=number for more)
+	@CYGNET_FUZZ=$(FUZZ) $(BIN)/python -m pytest tests/prop/test_vm.py tests/prop/test_vm_fuzz.py $(PYTEST_ARGS)
 
 bench: $(VENV)/.installed-dev system-test ## measure against bpftrace and C (BENCH_ARGS=--quick is shorter)
 	@$(BIN)/python -m benchmarks $(BENCH_ARGS)

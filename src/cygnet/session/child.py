@@ -7,6 +7,10 @@ import os
 from cygnet.errors import UsageError
 from cygnet.session import signals
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
 _PR_SET_PDEATHSIG = 1
 _EXEC_FAILED = 127
 
@@ -35,11 +39,26 @@ class Child:
         self.pidfd = os.pidfd_open(self.pid)
         self.status: int | None = None
 
-    def go(self) -> None:
-        """Let it run. UsageError when the system refuses to execute it."""
+    def go(self, at_exec: Callable[[], None] | None = None) -> None:
+        """Let it run. UsageError when the system refuses to execute it.
+
+        `at_exec` is called while it waits at its first instruction, where the system lets us hold it there.
+        """
+        held = False
+        if at_exec is not None:
+            from cygnet.session import exectrap
+
+            held = exectrap.seize(self.pid)
         os.write(self._go, b"g")
         self._close_go()
         failure = os.read(self._error, 64)  # ends when exec closes the other end
+        if held and at_exec is not None:
+            self.status = exectrap.wait(self.pid)
+            if self.status is None:
+                try:
+                    at_exec()
+                finally:
+                    exectrap.release(self.pid)
         if failure:
             self.reap()
             raise UsageError(f"cannot run {self.command!r}: {os.strerror(int(failure))}")

@@ -106,9 +106,9 @@ class _Session:
         count = self._attach()
         state.out.attached(count)
         self._notify(state)
-        if self.child is not None:
-            self.child.go()
         self._remember(loop)
+        if self.child is not None:
+            self.child.go(loop.chore)
         self._watch_live(state, loop)
         if self.options.test or self.options.bench:
             self._self_test(state, loop)

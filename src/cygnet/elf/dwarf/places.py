@@ -78,18 +78,19 @@ class _Spans:
 class _UnitPlaces:
     """One unit: its functions, and its lines."""
 
-    __slots__ = ("_functions", "_lines")
+    __slots__ = ("_functions", "_lines", "_names")
 
     def __init__(self, functions: Functions | None, lines: LineTable | None) -> None:
         self._functions = functions
         self._lines = lines
+        self._names: dict[int, str] = {}
 
     @guarded
     def find(self, address: int) -> list[Place]:
         path, line = self._lines.find(address) or ("", 0) if self._lines is not None else ("", 0)
         found: list[Place] = []
         for entry in self._functions.chain(address) if self._functions is not None else ():
-            found.append((_name(entry), path, line))
+            found.append((self._name(entry), path, line))
             path, line = self._call(entry)
         return found or ([("", path, line)] if line else [])
 
@@ -99,9 +100,13 @@ class _UnitPlaces:
         path = self._lines.path(int(entry.get(n.AT_CALL_FILE, 0))) if self._lines is not None and line else ""
         return path, line if path else 0
 
-
-def _name(entry: Entry) -> str:
-    return str(entry.whole(n.AT_LINKAGE_NAME) or entry.whole(n.AT_MIPS_LINKAGE_NAME) or entry.name)
+    def _name(self, entry: Entry) -> str:
+        key = int(entry.get(n.AT_ABSTRACT_ORIGIN, entry.offset))
+        name = self._names.get(key)
+        if name is None:
+            linkage = entry.whole(n.AT_LINKAGE_NAME) or entry.whole(n.AT_MIPS_LINKAGE_NAME)
+            name = self._names[key] = str(linkage or entry.name)
+        return name
 
 
 @guarded

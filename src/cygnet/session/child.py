@@ -42,7 +42,8 @@ class Child:
     def go(self, at_exec: Callable[[], None] | None = None) -> None:
         """Let it run. UsageError when the system refuses to execute it.
 
-        `at_exec` is called while it waits at its first instruction, where the system lets us hold it there.
+        `at_exec` is called while it waits at its first instruction and again when its libraries are in place, if the
+        system lets us hold it there.
         """
         held = False
         if at_exec is not None:
@@ -53,12 +54,7 @@ class Child:
         self._close_go()
         failure = os.read(self._error, 64)  # ends when exec closes the other end
         if held and at_exec is not None:
-            self.status = exectrap.wait(self.pid)
-            if self.status is None:
-                try:
-                    at_exec()
-                finally:
-                    exectrap.release(self.pid)
+            self.status = exectrap.follow(self.pid, at_exec)
         if failure:
             self.reap()
             raise UsageError(f"cannot run {self.command!r}: {os.strerror(int(failure))}")

@@ -11,12 +11,14 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from cygnet.elf.dwarf.info import Entry, Unit
 
+    Ranges = list[tuple[int, int]]
+
 _FUNCTIONS_BELOW = frozenset(
     (n.TAG_COMPILE_UNIT, n.TAG_NAMESPACE, n.TAG_CLASS, n.TAG_STRUCT, n.TAG_UNION, n.TAG_MODULE)
 )
 _CODE_BELOW = frozenset((n.TAG_LEXICAL_BLOCK, n.TAG_INLINED, n.TAG_TRY_BLOCK, n.TAG_CATCH_BLOCK))
 _MOST_INLINED = 1 << 16  # of one function
-_MOST_FOUND = 256  # a chain that deep is a lie
+_DEEPEST = 256  # a chain deeper than that is a lie
 
 
 class Functions:
@@ -31,7 +33,7 @@ class Functions:
         self._unit = unit
         self._spans = sorted(_spans(unit))
         self._starts = [span[0] for span in self._spans]
-        self._inlined: dict[int, list[tuple[int, int, Entry]]] = {}
+        self._inlined: dict[int, list[tuple[Ranges, _Inlined]]] = {}
 
     def chain(self, address: int) -> list[Entry]:
         """The function that covers an address, last, and before it what was inlined there, the innermost first."""
@@ -44,8 +46,15 @@ class Functions:
             return []
         if offset not in self._inlined:
             self._inlined[offset] = _inlined(function)
-        inner = [entry for start, end, entry in self._inlined[offset] if start <= address < end]
-        return [*inner[: -_MOST_FOUND - 1 : -1], function]
+        chain: list[Entry] = []
+        for ranges, inner in reversed(self._inlined[offset]):  # the inner stand behind the outer
+            if any(start <= address < end for start, end in ranges):
+                place: _Inlined | None = inner
+                while place is not None and len(chain) < _DEEPEST:
+                    chain.append(place.entry)
+                    place = place.outer
+                break
+        return [*chain, function]
 
 
 def _spans(unit: Unit) -> list[tuple[int, int, int]]:
@@ -75,25 +84,43 @@ def _spans(unit: Unit) -> list[tuple[int, int, int]]:
     return found
 
 
-def _inlined(function: Entry) -> list[tuple[int, int, Entry]]:
-    """(start, end, entry) of what was inlined into a function, the outer before the inner."""
+class _Inlined:
+    """An inlined function and the one it is inlined into, None for the function itself.
+
+    That one counts whatever its own ranges say: some compilers leave out of them what is inlined further in.
+    """
+
+    __slots__ = ("entry", "outer")
+
+    def __init__(self, entry: Entry, outer: _Inlined | None) -> None:
+        self.entry = entry
+        self.outer = outer
+
+
+def _inlined(function: Entry) -> list[tuple[Ranges, _Inlined]]:
+    """What was inlined into a function, the outer before the inner."""
     unit = function.unit
-    found: list[tuple[int, int, Entry]] = []
+    found: list[tuple[Ranges, _Inlined]] = []
     skip = _Skip(unit)
-    at, depth, end = function.next, 1 if function.children else 0, unit.end
-    while depth and at < end and len(found) < _MOST_INLINED:
+    outer: list[_Inlined | None] = [None] if function.children else []
+    at, end = function.next, unit.end
+    while outer and at < end and len(found) < _MOST_INLINED:
         code, tag, children, after = skip.head(at)
         if not code:
-            at, depth = after, depth - 1
+            at = after
+            outer.pop()
         elif tag == n.TAG_INLINED:
             entry = unit.entry_at(at)
             assert entry is not None
-            found += [(low, high, entry) for low, high in entry.ranges()]
-            at, depth = entry.next, depth + children
+            inner = _Inlined(entry, outer[-1])
+            found.append((entry.ranges(), inner))
+            at = entry.next
+            outer += [inner] * children
         elif not children:
             at = skip.past(at, code, after)
         elif tag in _CODE_BELOW:
-            at, depth = skip.past(at, code, after), depth + 1
+            at = skip.past(at, code, after)
+            outer.append(outer[-1])
         else:
             at = skip.beyond(at)
     return found

@@ -25,7 +25,7 @@ class LineTable:
     def __init__(self, dwarf: Dwarf, offset: int, folder: str) -> None:
         program = Program(dwarf, offset)
         self._files = program.files
-        self._folder = folder
+        self._folder = folder if program.version < 5 else ""  # from 5 on the table's own first folder is that
         # What the linker dropped is left at address 0.
         sequences = sorted([one for one in _sequences(program) if one[0][0]], key=lambda one: one[0][0])
         self._lines = [line for one in sequences for line in one]

@@ -10,15 +10,19 @@ from struct import unpack
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
     from typing import Any
 
     from cygnet.session.text import Context, Texter
+    from cygnet.spec.protocols import World
     from cygnet.spec.values import VType
 
-    Find = Callable[[int], tuple[str, int, str] | None]
+    Found = tuple[str, int, str] | None
+    Sources = tuple[tuple[str, str], ...]
+    Find = Callable[[int], Found]
 
 _BUILD_ID_SIZE = 32
+_MOST_KNOWN = 1 << 16  # addresses whose text is kept
 _STATUS_ID, _STATUS_IP = 1, 2  # enum bpf_stack_build_id_status
 
 
@@ -38,41 +42,59 @@ def stack_texter(vtype: VType, context: Context) -> Texter:
     mode = vtype.text or "bpftrace"
     name = str(vtype.data or "")
     line = _LINES[mode]
-    sources = user and mode == "bpftrace" and bool(context.settings.get("show_debug_info", True))
+    wanted = user and mode == "bpftrace" and context.settings.get("show_debug_info", True)
+    sourced = _Sourced(context.world) if wanted else None
 
     def text(value: Any) -> str:
         stack_id, pid = value if user else (value, 0)
         raw = context.stack_bytes(name, stack_id)
         if mode == "build_id":
             return "\n" + "".join(_build_id_lines(raw))
-        if sources:
-            return "\n" + "".join(_with_sources(frames(raw, vtype.length), pid, context))
+        if sourced is not None:
+            return "\n" + sourced.lines(frames(raw, vtype.length), pid)
         find: Find = (lambda address: context.world.usym(pid, address)) if user else _kernel(context)
         return "\n" + "".join([line(address, find(address), user) for address in frames(raw, vtype.length)])
 
     return text
 
 
-def _with_sources(addresses: list[int], pid: int, context: Context) -> Iterator[str]:
-    """The lines of a user stack, with what debug information says of them.
+class _Sourced:
+    """The lines of user stacks, with what debug information says of them.
 
-    All but the first address are where a call returns to. The call is before it, which may be another line, or even
-    another function when the call never returns.
+    All but the first address of a stack are where a call returns to. The call is before it, which may be another line,
+    or even another function when the call never returns.
     """
-    world = context.world
-    back = 0
-    for address in addresses:
-        found = world.usym(pid, address)
-        if found is None:
-            yield _default_line(address, None, True)
-        else:
-            *inlined, (_, place) = world.usource(pid, address - back) or (("", ""),)
-            if back and not found[1] and place and (caller := world.usym(pid, address - 1)) is not None:
-                found = (caller[0], caller[1] + 1, caller[2])
-            for name, at in inlined:
-                yield f"        [inlined] {name}@{at}\n" if at else f"        [inlined] {name}\n"
-            yield f"        {found[0]}+{found[1]}@{place}\n" if place else f"        {found[0]}+{found[1]}\n"
-        back = 1
+
+    __slots__ = ("_known", "_world")
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+        # What an address was last found to be, which is the same object as long as it holds, and the text for that.
+        self._known: dict[tuple[int, int, int], tuple[Found, Sources, str]] = {}
+
+    def lines(self, addresses: list[int], pid: int) -> str:
+        usym, usource, known = self._world.usym, self._world.usource, self._known
+        out, back = [], 0
+        for address in addresses:
+            found, sources = usym(pid, address), usource(pid, address - back)
+            held = known.get((pid, address, back))
+            if held is None or held[0] is not found or held[1] is not sources:
+                if len(known) >= _MOST_KNOWN:
+                    known.clear()
+                held = known[pid, address, back] = found, sources, self._text(address, pid, back, found, sources)
+            out.append(held[2])
+            back = 1
+        return "".join(out)
+
+    def _text(self, address: int, pid: int, back: int, found: Found, sources: Sources) -> str:
+        if found is None or not sources:
+            return _default_line(address, found, True)
+        *inlined, (_, place) = sources
+        if back and not found[1] and place and (caller := self._world.usym(pid, address - 1)) is not None:
+            found = (caller[0], caller[1] + 1, caller[2])
+        lines = [f"        [inlined] {name}@{at}\n" if at else f"        [inlined] {name}\n" for name, at in inlined]
+        lines.append(f"        {found[0]}+{found[1]}@{place}\n" if place else _default_line(address, found, True))
+        return "".join(lines)
 
 
 def _kernel(context: Context) -> Find:

@@ -193,6 +193,7 @@ class Env:
         self.budget: i64 = MAX_INSNS
         self.exception_cb: i64 = -1
         self.has_func_info = False
+        self.rbtree_callback = False
         self.sub_cur: i64 = 0
         self.sccs: dict[object, Any] = {}
         self.scc_count: i64 = 0

@@ -14,7 +14,6 @@ from cygnet.isa.consts import (
     BPF_JA,
     BPF_JMP,
     BPF_JMP32,
-    BPF_LD,
     BPF_LDX,
     BPF_MEM,
     BPF_MEMSX,
@@ -215,8 +214,6 @@ def _constant(env: Env, ins: Ins) -> RegState:
             return unknown()
         new = RegState(r.MAP_VALUE, 0)
         new.off = ins.map_off
-        if info.special("spin_lock") is not None or info.special("res_spin_lock") is not None:
-            new.id = env.new_id()
     else:
         new = RegState(r.CONST_MAP, 0)
     new.map = info

@@ -28,7 +28,7 @@ def allowed(env: Env, number: int) -> bool:
         if number in (_SETSOCKOPT, _GETSOCKOPT):
             return attach in _SOCKOPT_ATTACH and attach != "CGROUP_UNIX_BIND"
     elif prog == "cgroup_sockopt" and number in (_SETSOCKOPT, _GETSOCKOPT):
-        return attach == ("CGROUP_SETSOCKOPT" if number == _SETSOCKOPT else "CGROUP_SETSOCKOPT")
+        return attach == "CGROUP_SETSOCKOPT"
     elif prog == "tracing":
         if number in _ITER:
             return attach == "TRACE_ITER"

@@ -7,8 +7,8 @@ from cygnet.verifier import branches, memory, precision, visited
 from cygnet.verifier import reg as r
 from cygnet.verifier.bits import U32_MAX, ult
 from cygnet.verifier.env import EFAULT, EINVAL, Env, Ins, MapInfo, push_history
-from cygnet.verifier.reg import ADD_CONST, ADD_CONST32, MAYBE_NULL, SCALAR, RegState, scalar
 from cygnet.verifier.references import forget
+from cygnet.verifier.reg import ADD_CONST, ADD_CONST32, MAYBE_NULL, SCALAR, RegState, scalar
 from cygnet.verifier.scalars import _add32, _add64
 from cygnet.verifier.state import DST_STACK, SRC_STACK, Reject, Slot, State
 from cygnet.verifier.tnum import tnum_add

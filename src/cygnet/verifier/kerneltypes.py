@@ -29,11 +29,11 @@ _SOCKS: Final = {
 def kernel(env: Env) -> Btf:
     """The types that BTF pointers of this program speak of."""
     if env.kernel_btf is None:
-        from cygnet.btf.reader import Btf
         from cygnet.errors import NotSupported
+        from cygnet.verifier.records import shared_kernel
 
         try:
-            env.kernel_btf = Btf.kernel()
+            env.kernel_btf = shared_kernel()
         except NotSupported as error:
             raise Reject(f"kernel types are needed to verify this program: {error}", EINVAL) from None
     found: Btf = env.kernel_btf

@@ -167,9 +167,28 @@ class State:
     """`branches` counts paths that began here and are not at their end yet; `parent` is the checkpoint before."""
 
     __slots__ = (
-        "acquired", "branches", "callback_unroll", "cleaned", "dfs_depth", "first_insn", "frames", "hits", "history",
-        "insn", "irq_id", "last_insn", "lock_id", "lock_target", "locks", "may_goto_depth", "misses", "parent",
-        "preempt_locks", "rcu_locks", "refs", "sleepable",
+        "acquired",
+        "branches",
+        "callback_unroll",
+        "cleaned",
+        "dfs_depth",
+        "first_insn",
+        "frames",
+        "history",
+        "hits",
+        "insn",
+        "irq_id",
+        "last_insn",
+        "lock_id",
+        "lock_target",
+        "locks",
+        "may_goto_depth",
+        "misses",
+        "parent",
+        "preempt_locks",
+        "rcu_locks",
+        "refs",
+        "sleepable",
     )  # fmt: skip
 
     def __init__(self) -> None:

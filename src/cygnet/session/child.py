@@ -47,14 +47,16 @@ class Child:
         """
         held = False
         if at_exec is not None:
-            from cygnet.session import exectrap
+            from cygnet.kernel import ptrace
 
-            held = exectrap.seize(self.pid)
+            held = ptrace.seize(self.pid)
         os.write(self._go, b"g")
         self._close_go()
         failure = os.read(self._error, 64)  # ends when exec closes the other end
         if held and at_exec is not None:
-            self.status = exectrap.follow(self.pid, at_exec)
+            from cygnet.session.exectrap import follow
+
+            self.status = follow(self.pid, at_exec)
         if failure:
             self.reap()
             raise UsageError(f"cannot run {self.command!r}: {os.strerror(int(failure))}")

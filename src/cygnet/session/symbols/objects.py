@@ -22,6 +22,7 @@ class MappedObject:
         "_debug",
         "_debug_sought",
         "_demangle",
+        "_demangled",
         "_elf",
         "_found",
         "_indexes",
@@ -36,6 +37,7 @@ class MappedObject:
         self._demangle = demangle
         self._indexes: list[AddressIndex] | None = None
         self._found: dict[int, tuple[str, int] | None] = {}
+        self._demangled: dict[str, str] = {}
         self._debug: Elf | None = None
         self._places: Places | None = None
         self._debug_sought = self._places_sought = False
@@ -108,9 +110,12 @@ class MappedObject:
     def _readable(self, name: str) -> str:
         name = name.partition("@")[0] or name
         if self._demangle and name.startswith("_"):
-            from cygnet.elf.demangle import demangle
+            text = self._demangled.get(name)
+            if text is None:
+                from cygnet.elf.demangle import demangle
 
-            return demangle(name)
+                text = self._demangled[name] = demangle(name)
+            return text
         return name
 
     def _open_indexes(self, elf: Elf) -> list[AddressIndex]:

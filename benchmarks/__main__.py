@@ -10,10 +10,10 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from benchmarks import compiler, cost, firstline, sides, startup, stream, vm
+from benchmarks import compiler, cost, firstline, many, sides, startup, stream, vm
 from benchmarks.report import Row, as_json, describe_machine, show
 
-PARTS = ("startup", "cost", "stream", "firstline", "compiler", "vm")
+PARTS = ("startup", "cost", "stream", "firstline", "compiler", "many", "vm")
 
 
 class Setup(NamedTuple):
@@ -59,6 +59,7 @@ MEASURES: dict[str, Callable[[Setup], Iterator[Row]]] = {
     "stream": lambda s: stream.measure(s.tracers, s.tools["produce"], s.folder, 0.5 if s.quick else 1.0),
     "firstline": lambda s: firstline.measure(s.tools["launch"], s.tracers, 2 if s.quick else 5),
     "compiler": lambda s: compiler.measure(s.tracers, 10 if s.quick else 40),
+    "many": lambda s: many.measure(s.tools["launch"], s.tracers, s.folder, 1 if s.quick else 3),
     "vm": lambda s: vm.measure(s.folder, 3 if s.quick else 9),
 }
 

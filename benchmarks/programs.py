@@ -49,6 +49,20 @@ tracepoint:block:block_rq_complete /@issued[args->dev, args->sector]/
 END { clear(@issued); }
 """
 
+RUNQLAT = """
+tracepoint:sched:sched_wakeup,
+tracepoint:sched:sched_wakeup_new
+{ @queued[args->pid] = nsecs; }
+tracepoint:sched:sched_switch
+{
+  if (args->prev_state == 0) { @queued[args->prev_pid] = nsecs; }
+  $began = @queued[args->next_pid];
+  if ($began) { @us = hist((nsecs - $began) / 1000); }
+  delete(@queued[args->next_pid]);
+}
+END { clear(@queued); }
+"""
+
 # Text to instructions, in one process: ten lines of what people write.
 TEN_LINES = """
 tracepoint:syscalls:sys_enter_read

@@ -54,9 +54,10 @@ def variants(sides: list[Side]) -> dict[str, Variant]:
 
 CASES = (
     ("hello", programs.HELLO, "attach", 1.5),
-    ("opensnoop", programs.OPENSNOOP, "attach", 0.5),
-    ("ten probes", programs.TEN_PROBES, "attach", 0.5),
-    ("block latency", programs.BLOCK_LATENCY, "attach", None),
+    ("opensnoop", programs.OPENSNOOP, "attach", 0.4),
+    ("ten probes", programs.TEN_PROBES, "attach", 0.4),
+    ("biolatency", programs.BLOCK_LATENCY, "attach", 0.4),
+    ("runqlat", programs.RUNQLAT, "attach", 0.4),
     ("hello, whole run", programs.HELLO, "run", 0.5),
 )
 
@@ -89,7 +90,7 @@ def measure(launcher: Path, sides: list[Side], rounds: int) -> Iterator[Row]:
         wanted = {"bpftrace": limit} if limit else {}
         yield Row(PART, f"{name}: exec to {'exit' if how == 'run' else 'attached'}", "ms", times, wanted, note=note)
         yield Row(PART, f"{name}: processor time, exec to exit", "ms", used)
-        yield Row(PART, f"{name}: peak memory", "MiB", peaks, {"bpftrace": 0.5})
+        yield Row(PART, f"{name}: peak memory", "MiB", peaks, {"bpftrace": 0.4})
     yield bare_interpreter(launcher, rounds)
 
 

@@ -92,11 +92,26 @@ class Builder:
 
     def shift_pair(self):
         """What compilers make for narrowing and for rotation: shapes that a code generator may know."""
-        how, dst, other = self.pick(0, 4), self.pick(0, 8), self.pick(0, 8)
+        how, dst, other = self.pick(0, 7), self.pick(0, 8), self.pick(0, 8)
         if how == 0:
             self.out += [Insn(0x67, dst, 0, 0, 32), Insn(self.choose((0x77, 0xC7)), dst, 0, 0, 32)]
         elif how == 1:
             self.out += [Insn(0xBF, dst, other), Insn(0x07, dst, 0, 0, self.choose(IMMEDIATES))]
+        elif how == 2:
+            self.remainder(dst, other)
+        elif how == 3:
+            left, right = self.choose(((0xBF, 0x0F), (0xBC, 0x0C)))
+            self.out += [
+                Insn(left, dst, other),
+                Insn(right, dst, self.pick(0, 8)),
+                Insn(0x07, dst, 0, 0, self.choose(IMMEDIATES)),
+            ]
+        elif how == 4:
+            code, imm = self.choose((0x67, 0x77)), self.pick(1, 63)
+            self.out += [Insn(0xBF, other, dst), Insn(code, other, 0, 0, imm), Insn(code ^ 0x10, dst, 0, 0, 64 - imm)]
+            self.out.append(Insn(0x4F, *self.choose(((dst, other), (other, dst)))))
+        elif how == 5:
+            self.rotated(dst, other)
         else:
             count = self.pick(0, 31)
             left, right = (0x64, 0x74) if self.pick(0, 1) else (0x74, 0x64)
@@ -106,6 +121,37 @@ class Builder:
                 Insn(right, dst, 0, 0, 32 - count & 31),
             ]
             self.out.append(Insn(0x4C, *self.choose(((dst, other), (other, dst)))))
+
+    def remainder(self, q, n):
+        """What a compiler without a remainder makes of n % d."""
+        d, r = self.pick(0, 8), self.pick(0, 8)
+        mov, div, mul, sub = self.choose(((0xBF, 0x3F, 0x2F, 0x1F), (0xBC, 0x3C, 0x2C, 0x1C)))
+        self.out += [Insn(mov, q, n), Insn(div, q, d), Insn(mul, q, d)]
+        if self.pick(0, 1):
+            self.out += [Insn(mov, r, n), Insn(sub, r, q)]
+        else:
+            self.out.append(Insn(sub, n, q))
+        if self.pick(0, 1):
+            self.constant(self.choose((0, 3, q)))
+
+    def rotated(self, dst, src):
+        """A rotation into another register."""
+        half, count = self.pick(0, 8), self.pick(1, 31)
+        first, second = self.choose(((0x74, 0x64), (0x64, 0x74)))
+        self.out += [Insn(0xBC, half, src), Insn(first, half, 0, 0, count), Insn(0xBC, dst, src)]
+        self.out += [Insn(second, dst, 0, 0, 32 - count), Insn(0x4C, dst, half)]
+        if self.pick(0, 1):
+            self.constant(half)
+
+    def jump_over(self, depth):
+        """A condition over a jump, as compilers write far jumps."""
+        row = self.choose(JUMPS)
+        at = len(self.out)
+        self.out += [None, None]
+        self.body(self.pick(1, 3), depth + 1)
+        imm = self.choose(IMMEDIATES) if row.fixed[3] is None else 0
+        self.out[at] = Insn(row.code, self.pick(0, 8), self.pick(0, 8) if row.fixed[1] is None else 0, 1, imm)
+        self.out[at + 1] = Insn(0x05, 0, 0, len(self.out) - at - 2)
 
     def branch(self, depth):
         row = self.choose(JUMPS)
@@ -152,7 +198,7 @@ class Builder:
             elif kind == 11:
                 self.shift_pair()
             elif kind == 12 and depth < 3:
-                self.branch(depth)
+                self.choose((self.branch, self.branch, self.jump_over))(depth)
             elif kind == 13 and depth < 3:
                 self.loop(depth)
             elif kind == 14 and len(self.functions) < 3:

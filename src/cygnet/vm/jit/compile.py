@@ -436,9 +436,9 @@ class Compiler:
 
     def _lay_out(self) -> Compiled:
         targets = [self._target_block(target, branch) for target, branch in zip(self.targets, self.branches)]
-        aligned = {self.block_of[slot] for slot in self.loops}
+        loops = {self.block_of[slot] for slot in self.loops}
         blocks = Blocks(self.bodies, self.branches, targets, self.tails)
-        code, at = blocks.join(aligned)
+        code, at = blocks.join(loops)
         stubs = len(code)
         add_stubs(code, at, self.checker.sites, self.checker.landings)
         entries = {slot: at[block] for slot, block in self.entry_of.items()}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from cygnet.isa.opcodes import by_name, variants
 from cygnet.vm.jit.encoding import lea, lea2, rotate_into, rr
-from cygnet.vm.jit.x86_64 import COLUMN, REGISTERS, Unfit, has_bmi2
+from cygnet.vm.jit.x86_64 import COLUMN, REGISTERS, Unfit, has_bmi2, remainder
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -17,8 +17,10 @@ if TYPE_CHECKING:
 
 # Pseudo instructions. What their imm is: the code itself; nothing; a 64-bit number for dst; what is added to
 # src for dst (SUM2 adds the register in the lowest bits instead); how far left dst is turned; how far right
-# src is turned for dst.
-CODE, NOTHING, WIDE, SUM, SUM32, SUM2, SUM2_32, ROTATE, ROTATE64, ROTATED, ROTATED64 = (n << 16 for n in range(1, 12))
+# src is turned for dst; of a remainder (dst = src % the register in the lowest bits), see `remainder`.
+CODE, NOTHING, WIDE, SUM, SUM32, SUM2, SUM2_32, ROTATE, ROTATE64, ROTATED, ROTATED64, REMAINDER, REMAINDER64 = (
+    n << 16 for n in range(1, 14)
+)
 
 
 class Emitters(dict[int, "Emit"]):
@@ -125,6 +127,13 @@ def _rotated(wide: bool) -> Maker:
     return make
 
 
+def _remainder(wide: bool) -> Maker:
+    def make(dst: int, src: int, third: int) -> Emit:
+        return lambda off, imm: remainder(dst, src, third, imm, wide)
+
+    return make
+
+
 _PSEUDO: dict[int, Maker] = {
     CODE: _code,
     NOTHING: _nothing,
@@ -137,5 +146,7 @@ _PSEUDO: dict[int, Maker] = {
     ROTATE64: _rotate(True),
     ROTATED: _rotated(False),
     ROTATED64: _rotated(True),
+    REMAINDER: _remainder(False),
+    REMAINDER64: _remainder(True),
 }
 EMITTERS = Emitters()

@@ -18,7 +18,7 @@ ALWAYS, CALL, FALL, STOP = -1, -2, -3, -4
 STUB = 15  # mov r10d, number (6) · call [r9 + routine] (4) · jmp back (5)
 STUB_RETURN = 10
 _SHORT = 96  # jumps over less are made with 8 bits; the rest of the range is for what alignment adds
-_ALIGN = 16
+_ALIGN = 32
 _NEAR = {**dict.fromkeys(range(16), 6), ALWAYS: 5, CALL: 5, FALL: 0, STOP: 0}
 _SHORT_JUMP, _LONG_JUMP, _CONDITIONAL = struct.Struct("<Bb"), struct.Struct("<Bi"), struct.Struct("<BBi")
 _ROUTINES = {name: mem(b"\xff", 2, R9, state.OFFSETS[name]) for name in ("check", "check_wide", "fault")}
@@ -60,8 +60,10 @@ class Blocks(NamedTuple):
     targets: list[int]
     tails: list[bytes]
 
-    def join(self, aligned: set[int]) -> tuple[bytearray, list[int]]:
-        """The code, and where each block begins; `aligned` ones begin at multiples of 16."""
+    def join(self, loops: set[int]) -> tuple[bytearray, list[int]]:
+        """The code, and where each block begins. `loops` are jumped back to: they begin at multiples of 32 where that
+        costs nothing inside another loop."""
+        aligned = {index for index in loops if self._is_worth(index)}
         sizes = [len(body) + len(tail) for body, tail in zip(self.bodies, self.tails)]
         long = [_NEAR[branch] for branch in self.branches]
         at = list(accumulate((size + near for size, near in zip(sizes, long)), initial=0))  # what is near stays near
@@ -75,6 +77,13 @@ class Blocks(NamedTuple):
         except struct.error:  # alignment moved a target out of reach
             at = _positions(sizes, long, aligned)
             return self._write(at, long), at
+
+    def _is_worth(self, index: int) -> bool:
+        """Padding runs where the block before goes on into this one; then only a loop of one block is worth it."""
+        if index == 0 or self.branches[index - 1] in (ALWAYS, STOP):
+            return True
+        ends = zip(self.targets[index : index + 2], self.branches[index : index + 2])
+        return any(target == index and branch >= 0 for target, branch in ends)
 
     def _write(self, at: list[int], lengths: list[int]) -> bytearray:
         code = bytearray()

@@ -1,4 +1,4 @@
-"""Neighbours that one machine instruction does: sums into a third register, rotations, narrowing by two shifts.
+"""Neighbours that one machine instruction does: sums into a third register, rotations, remainders, narrowing.
 
 Candidates are found in the string of a program's opcodes by regular expressions, at the speed of C; each is
 looked at closely, and its instructions are replaced by pseudo instructions. None may be jumped into.
@@ -8,7 +8,19 @@ from __future__ import annotations
 
 import re
 
-from cygnet.vm.jit.emitters import NOTHING, ROTATE, ROTATE64, ROTATED, ROTATED64, SUM, SUM2, SUM2_32, SUM32
+from cygnet.vm.jit.emitters import (
+    NOTHING,
+    REMAINDER,
+    REMAINDER64,
+    ROTATE,
+    ROTATE64,
+    ROTATED,
+    ROTATED64,
+    SUM,
+    SUM2,
+    SUM2_32,
+    SUM32,
+)
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -25,6 +37,7 @@ _SHAPES = re.compile(
     rb"(?P<narrow>\x67[\x77\xc7])"
     rb"|(?P<sums>\xbf\x0f\x07)"
     rb"|(?P<sum>\xbf[\x07\x17\x0f]|\xbc[\x04\x14\x0c])"
+    rb"|(?P<remainder>\xbc\x3c\x2c\xbc\x1c|\xbf\x3f\x2f\xbf\x1f|\xbc\x3c\x2c\x1c|\xbf\x3f\x2f\x1f)"
     rb"|(?P<rotated>\xbc\x74\xbc\x64\x4c|\xbc\x64\xbc\x74\x4c|\xbf\x77\xbf\x67\x4f|\xbf\x67\xbf\x77\x4f)"
     rb"|(?P<rotate>\xbc\x64\x74\x4c|\xbc\x74\x64\x4c|\xbf\x67\x77\x4f|\xbf\x77\x67\x4f)",
     re.DOTALL,
@@ -183,6 +196,34 @@ def _rotate(items: Items, at: int, uses: Uses) -> bool:
     return True
 
 
+def _remainder(items: Items, at: int, uses: Uses) -> bool:
+    """q = n; q /= d; q *= d; r = n; r -= q, or n -= q: a compiler's n % d."""
+    copy, divide, multiply, minus = items[at : at + 4]
+    q, n = _registers(copy[0])
+    d = divide[0] >> 12
+    size = 4
+    r = n
+    if minus[0] & 0xF0 == 0xB0:
+        size, r, same = 5, *_registers(minus[0])
+        minus = items[at + 4]
+        if same != n or r == n:
+            return False
+    wide = copy[0] & 7 == 7
+    plain = all(item[1] == item[2] == 0 for item in items[at : at + size])
+    if not plain or q in (n, d, r) or 10 in (q, n, d, r) or divide[0] & 0xF00 != q << 8:
+        return False
+    if _registers(multiply[0]) != (q, d) or _registers(minus[0]) != (r, q) or d == n:
+        return False
+    after = at + size
+    # r0 and r3, which the processor divides in, need not be kept when they are set before they are read
+    lost = uses.dies(after, 0) | uses.dies(after, 3) << 1
+    key = (REMAINDER64 if wide else REMAINDER) | r << 8 | n << 12 | d
+    items[at:after] = [_GONE] * (size - 1) + [(key, 0, lost)]
+    if not uses.dies(after, q):  # q is what goes evenly: n less the remainder
+        items[at], items[after - 2], items[after - 1] = copy, (key, 0, lost), (minus[0] & 0xFF | q << 8 | r << 12, 0, 0)
+    return True
+
+
 def _turns(first: tuple[int, int, Any], second: tuple[int, int, Any], t: int, d: int, bits: int) -> bool:
     """Whether the two shifts, of t and of d, put a register's halves together again, turned."""
     right = first[0] & 0xFF00 == t << 8 and second[0] & 0xFF00 == d << 8 and not (first[1] or second[1])
@@ -190,4 +231,8 @@ def _turns(first: tuple[int, int, Any], second: tuple[int, int, Any], t: int, d:
 
 
 _REPLACE: dict[str, Callable[[Items, int], bool]] = {"narrow": _narrow, "sum": _sum, "sums": _sums}
-_ROTATIONS: dict[str, Callable[[Items, int, Uses], bool]] = {"rotated": _rotated, "rotate": _rotate}
+_ROTATIONS: dict[str, Callable[[Items, int, Uses], bool]] = {
+    "rotated": _rotated,
+    "rotate": _rotate,
+    "remainder": _remainder,
+}

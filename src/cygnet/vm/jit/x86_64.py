@@ -312,6 +312,27 @@ def _guarded(reg: int, divisor: int, wide: bool, modulo: bool, signed: bool) -> 
     return code + b"\x75" + I8[len(by_zero)] + by_zero + divide
 
 
+def remainder(to: int, dividend: int, divisor: int, lost: int, wide: bool) -> bytes:
+    """to = dividend % divisor, of BPF registers; the dividend itself by 0. Of `lost`, bit 0 says that r0 need not be
+    kept, bit 1 that r3 need not."""
+    result, value, by = REGISTERS[to], REGISTERS[dividend], REGISTERS[divisor]
+    code = b""
+    if by in (RAX, RDX):
+        code, by = mov(R11, by), R11
+    before, after = b"", b""
+    if result != RDX and not lost & 2:
+        before, after = mov(R10, RDX), mov(RDX, R10)
+    if result != RAX and not lost & 1:
+        before += push(RAX) if by == R11 else mov(R11, RAX)
+        after = (pop(RAX) if by == R11 else mov(RAX, R11)) + after
+    before += rr(b"\x89", value, RAX, wide=wide) if value != RAX else b""
+    take = rr(b"\x89", RDX, result, wide=wide) if result != RDX else b""
+    divide = before + rr(b"\x31", RDX, RDX, wide=False) + rr(b"\xf7", 6, by, wide=wide) + take + after
+    by_zero = rr(b"\x89", value, result, wide=wide) if value != result or not wide else b""
+    by_zero += b"\xeb" + I8[len(divide)]
+    return code + rr(b"\x85", by, by, wide=wide) + b"\x75" + I8[len(by_zero)] + by_zero + divide
+
+
 # ── memory ───────────────────────────────────────────────────────────────────────────────────────────────
 
 _LOADS = {8: b"\x0f\xb6", 16: b"\x0f\xb7", 32: b"\x8b", 64: b"\x8b"}

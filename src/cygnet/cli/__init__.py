@@ -26,62 +26,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run a command line; gives the exit status. Without `argv`, that of the process, which then ends at once."""
     if argv is not None:
         return _checked([*argv])
-    _prepare()
-    _leave(_checked(sys.argv[1:]))
+    from cygnet.cli.process import leave, prepare
+
+    prepare()
+    leave(_checked(sys.argv[1:]))
     return 0
-
-
-def _prepare() -> None:
-    """What a process needs before anything can go wrong in it."""
-    import _signal  # type: ignore[import-not-found]  # `signal` itself costs milliseconds
-
-    if _signal.getsignal(_signal.SIGINT) is _signal.default_int_handler:
-        _signal.signal(_signal.SIGINT, _signal.SIG_DFL)  # until a session listens, Ctrl-C ends us without a word
-    if None in (sys.stdin, sys.stdout, sys.stderr):
-        _stand_in_for_closed_streams()
-    if sys.stdout.encoding != "utf-8":
-        sys.stdout.reconfigure(errors="replace")  # type: ignore[union-attr]  # an ellipsis is not worth an error
-
-
-def _stand_in_for_closed_streams() -> None:
-    """Keep numbers 0 to 2 from maps and programs, which would be written to.
-
-    What is read from a closed input or written to a closed output fails, as it should; a closed stderr swallows.
-    """
-    import os
-
-    for number, name, mode, flags in (
-        (0, "stdin", "r", os.O_WRONLY),
-        (1, "stdout", "w", os.O_RDONLY),
-        (2, "stderr", "w", os.O_WRONLY),
-    ):
-        if getattr(sys, name) is not None:
-            continue
-        null = os.open(os.devnull, flags)
-        if null != number:
-            os.dup2(null, number)
-            os.close(null)
-        os.set_inheritable(number, True)
-        stream = open(number, mode, encoding="utf-8", errors="backslashreplace", closefd=False)  # noqa: SIM115
-        setattr(sys, name, stream)
-
-
-def _leave(status: int) -> None:
-    """End now: taking the interpreter apart costs milliseconds and gives nothing."""
-    import os
-
-    try:
-        sys.stdout.flush()
-    except (OSError, ValueError) as error:
-        if status == 0:  # otherwise something went wrong before, most likely this, and was told
-            from cygnet.cli.failures import report
-
-            status = report(error)
-    try:
-        sys.stderr.flush()
-    except (OSError, ValueError):
-        status = status or 1
-    os._exit(status)
 
 
 def _checked(args: list[str]) -> int:

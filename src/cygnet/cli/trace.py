@@ -68,7 +68,7 @@ def _compile_and_run(request: Request, signals: Signals) -> int:
     source = Source(*text(request))
     target = LiveTarget()
     spec = compiled(source, options, target)
-    if any([link.kind in _SOME_KERNELS for link in spec.links]):
+    if any(link.kind in _SOME_KERNELS for link in spec.links):
         from cygnet.loader.needs import check
 
         check(spec, only_load=options.dry_run)

@@ -147,7 +147,7 @@ def test_a_full_disk_and_a_reader_that_has_gone(args: list[str]) -> None:
 
 
 def test_an_interrupt_while_python_still_imports_is_no_traceback() -> None:
-    text = "import os, _signal; from cygnet import cli; cli._prepare(); os.kill(os.getpid(), _signal.SIGINT)"
+    text = "import os, _signal; from cygnet.cli.process import prepare; prepare(); os.kill(os.getpid(), _signal.SIGINT)"
     done = subprocess.run([sys.executable, "-c", text], check=False, stderr=subprocess.PIPE)
     assert (done.returncode, done.stderr) == (-2, b"")
 

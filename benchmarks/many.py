@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import signal
 import struct
 import subprocess
 import time
@@ -101,8 +102,8 @@ def _one_run(side: Side, binary: Path, folder: Path) -> tuple[float, int]:
             work.stdin.flush()
             work.stdout.readline()
             begin = time.monotonic()
-            tracer.process.send_signal(2)
-            tracer.process.wait()
+            tracer.process.send_signal(signal.SIGINT)  # once: a second one would cut the printing short
+            tracer.wait()
             took = time.monotonic() - begin
             printed = tracer.end()
         work.stdin.write("end\n")

@@ -65,6 +65,11 @@ class Tracer:
             self._read(0)
             time.sleep(0.3)
 
+    def wait(self) -> None:
+        """Until it ends by itself; what it says meanwhile is read, so that it need not wait for us."""
+        while self.process.poll() is None:
+            self._read(0.005)
+
     def end(self) -> str:
         """Interrupt it (again, as some miss the first), and return everything it printed."""
         while self.process.poll() is None:

@@ -16,9 +16,9 @@ from cygnet.kernel import sys
 from cygnet.kernel.cpus import possible
 from cygnet.kernel.maps import KernelMap
 from cygnet.maps.base import UserMap
-from cygnet.maps.making import create
 from cygnet.maps.fields import special_fields
 from cygnet.maps.host import MapHost
+from cygnet.maps.making import create
 from cygnet.uapi import bpf, layouts
 
 NO_PREALLOC = bpf.BPF_F_NO_PREALLOC

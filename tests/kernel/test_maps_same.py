@@ -16,10 +16,10 @@ from cygnet.btf.builder import Builder
 from cygnet.btf.reader import Btf
 from cygnet.facts.maptypes import map_types
 from cygnet.kernel.cpus import possible
-from cygnet.maps.making import create
 from cygnet.maps.fields import special_fields
 from cygnet.maps.host import MapHost
 from cygnet.maps.kinds.events import PerfEvent
+from cygnet.maps.making import create
 from cygnet.uapi import bpf
 
 PAGE = 4096

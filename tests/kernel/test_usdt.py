@@ -107,7 +107,9 @@ def test_arguments_in_every_form(program: Path, trace: Callable[..., tuple[int, 
 
 def test_a_probe_at_two_places(program: Path, trace: Callable[..., tuple[int, str, str]]) -> None:
     """Its argument lies in a register at one, in memory at the other; the second namespace is not meant."""
-    status, out, err = trace(f"usdt:{program}:app:twice {{ @[arg0] = count(); @probes[probe] = count() }}", "-c", program)
+    status, out, err = trace(
+        f"usdt:{program}:app:twice {{ @[arg0] = count(); @probes[probe] = count() }}", "-c", program
+    )
     assert status == 0, err
     assert [line for line in numbers(out) if line.startswith("@[")] == [f"@[{1000 + i}]: 2" for i in range(5)]
     assert f"@probes[usdt:{program}:app:twice]: 10" in out

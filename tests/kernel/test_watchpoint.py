@@ -111,7 +111,7 @@ def test_each_access_of_a_thread(worker: Worker, mode: str, letters: str, count:
 
 
 def test_where_it_is_accessed(worker: Worker) -> None:
-    tracer = start(f"w:{worker.address:#x}:8:w {{ @[usym(reg(\"ip\"))] = count(); }}", "-p", str(worker.process.pid))
+    tracer = start(f'w:{worker.address:#x}:8:w {{ @[usym(reg("ip"))] = count(); }}', "-p", str(worker.process.pid))
     worker.do("wwww")
     assert re.search(r"@\[work(\+\d+)?\]: 4", end(tracer))
 

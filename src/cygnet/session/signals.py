@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import _signal  # type: ignore[import-not-found]
 import os
+from time import monotonic
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -20,15 +21,23 @@ SIGUSR1: int = _signal.SIGUSR1
 SIGPIPE: int = _signal.SIGPIPE
 SIGKILL: int = _signal.SIGKILL
 
+#: seconds after which a second request to end is not the echo of the first: timeout(1) sends each signal twice
+_IMPATIENCE = 0.3
+
 
 class Signals:
-    """Notes the signals it watches, from the moment it is made. `fd` is readable when one has come."""
+    """Notes the signals it watches, from the moment it is made. `fd` is readable when one has come.
 
-    __slots__ = ("_arrived", "_old", "_old_wakeup", "_write", "fd")
+    Someone who asks again to end, when nobody has taken the first request yet, ends the process there and then:
+    it hangs, most likely in a write to a reader who does not read.
+    """
+
+    __slots__ = ("_arrived", "_asked", "_old", "_old_wakeup", "_write", "fd")
 
     def __init__(self, watch: Iterable[int] = (SIGINT, SIGTERM)) -> None:
         self.fd, self._write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         self._arrived: list[int] = []
+        self._asked = 0.0  # when the oldest request to end came that was not taken
         self._old: dict[int, Any] = {}
         self._old_wakeup: int = _signal.set_wakeup_fd(self._write, warn_on_full_buffer=False)
         for number in watch:
@@ -39,6 +48,12 @@ class Signals:
             self._old[number] = _signal.signal(number, self._note)
 
     def _note(self, number: int, frame: object) -> None:
+        if number in (SIGINT, SIGTERM):
+            if not self.interrupted:
+                self._asked = monotonic()
+            elif monotonic() - self._asked > _IMPATIENCE:
+                default(number)
+                os.kill(os.getpid(), number)
         self._arrived.append(number)
 
     def take(self) -> list[int]:

@@ -159,7 +159,9 @@ def _by_fields(context: Context) -> Callable[[int, int, bool, bool], Access | No
     default = "narrow" if structure == "__sk_buff" else "whole"
     by_offset: dict[int, list[Field]] = {}
     for field in fields(structure).values():
-        for at in range(field.offset, field.offset + field.size * field.count):
+        # the two bytes after this port are zero, and may be read
+        padding = 2 if structure == "bpf_sk_lookup" and field.name == "remote_port" else 0
+        for at in range(field.offset, field.offset + field.size * field.count + padding):
             by_offset.setdefault(at, []).append(field)
 
     def allowed(field: Field, off: int, size: int, write: bool, sign: bool) -> Access | None:

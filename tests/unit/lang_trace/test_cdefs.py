@@ -212,7 +212,7 @@ def test_dimensions_are_constant_expressions() -> None:
         #define A 4
         #define B (A * 2 + 1)
         enum { C = 3 };
-        struct s { char x[B]; int y[C << 1][A]; char z[sizeof(struct t *) - 1]; char u[A > 3 ? 5 : 6]; 
+        struct s { char x[B]; int y[C << 1][A]; char z[sizeof(struct t *) - 1]; char u[A > 3 ? 5 : 6];
             char n[IFNAMSIZ]; };
     """
     )

@@ -244,6 +244,15 @@ def test_a_value_is_as_large_as_it_is(host):
     jit.close()
 
 
+def test_a_map_lives_as_long_as_the_code_that_uses_it(host, jit):
+    store = create(host.map_host, bpf.BPF_MAP_TYPE_HASH, 4, 8, 4, 0, "m")
+    store.update((1).to_bytes(4, "little"), (42).to_bytes(8, "little"))
+    made = lookup(store.handle, "", "if r0 == 0 goto out\nr0 = *(u64 *)(r0 +0)\nout:")
+    assert jit.run(made) == 42
+    store.close()
+    assert jit.run(made) == 42
+
+
 def test_bad_arguments_of_map_helpers_fault(host):
     """They go the way through Python, which tells what is wrong."""
     jit = Jit(host)

@@ -288,6 +288,8 @@ class Jit:
         return HelperFault("call through a register, where no function is")
 
     def close(self) -> None:
+        """Give the code back. Nothing of it may be running."""
+        self.natives.close()
         for unit in self.units:
             unit.close()
         self.units.clear()

@@ -12,6 +12,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from cygnet.maps.base import UserMap
     from cygnet.vm.host import Host
     from cygnet.vm.jit.engine import Unit
 
@@ -40,6 +41,7 @@ class Natives:
         self._host = host
         self._load = load
         self._made: dict[tuple[str, ...], int] = {}
+        self._held: dict[int, UserMap] = {}  # as a loaded program of the kernel holds its maps
 
     def is_map(self, handle: int) -> bool:
         return handle in self._host.maps
@@ -52,12 +54,19 @@ class Natives:
         parts = store.machine_code().get(operation)
         if parts is None or not (store.program_may_write if number != LOOKUP else store.program_may_read):
             return None
+        if handle not in self._held:
+            self._held[handle] = store.hold()
         key, value = (2, store.key_size), (3, store.value_size)
         reads = {LOOKUP: (key,), DELETE: (key,), UPDATE: (key, value), OUTPUT: ((2, 0),)}[number]
         address = self._address(parts)
         if number == LOOKUP:
             return Native(address, reads, store.value_size, store.program_may_write)
         return Native(address, reads)
+
+    def close(self) -> None:
+        for store in self._held.values():
+            store.close()
+        self._held.clear()
 
     def _address(self, parts: tuple[str, ...]) -> int:
         address = self._made.get(parts)

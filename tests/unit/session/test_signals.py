@@ -1,0 +1,46 @@
+"""Signals as events, and the second request to end."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from time import sleep
+
+import pytest
+
+from cygnet.session.signals import SIGINT, SIGTERM, SIGUSR1, Signals
+
+_HANGS = """
+import os
+from cygnet.session.signals import Signals
+Signals()
+print(flush=True)
+while True:
+    os.write(1, bytes(4096))
+"""
+
+
+def test_they_are_noted_in_order_and_handed_over_once() -> None:
+    signals = Signals((SIGINT, SIGUSR1))
+    try:
+        os.kill(os.getpid(), SIGUSR1)
+        os.kill(os.getpid(), SIGINT)
+        os.kill(os.getpid(), SIGINT)  # at once: the echo of the first
+        assert signals.interrupted
+        assert signals.take() == [SIGUSR1, SIGINT, SIGINT]
+        assert not signals.any and signals.take() == []
+    finally:
+        signals.close()
+
+
+@pytest.mark.parametrize("number", [SIGINT, SIGTERM])
+def test_asking_again_ends_a_process_that_hangs_in_a_write(number: int) -> None:
+    with subprocess.Popen([sys.executable, "-c", _HANGS], stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None and process.stdout.read(1) == b"\n"
+        process.send_signal(number)
+        process.send_signal(number)
+        sleep(0.4)
+        assert process.poll() is None
+        process.send_signal(number)
+        assert process.wait(timeout=60) == -number

@@ -40,9 +40,12 @@ def _main(args: list[str]) -> int:
     elif args[0] == "show" and len(args) == 2:
         _must_exist(args[1])
         sys.stdout.write(read(args[1]))
+    elif args == ["show"]:
+        raise UsageError("cygnet tools show wants the name of a tool")
     else:
         error = UsageError(f"`cygnet tools` does not know {' '.join(args)!r}")
-        error.hints = ("cygnet tools, cygnet tools --json, cygnet tools show NAME",)
+        runs = f"cygnet {args[0]} runs it" if args[0] in names() else ""
+        error.hints = (runs or "cygnet tools, cygnet tools --json, cygnet tools show NAME",)
         raise error
     return 0
 

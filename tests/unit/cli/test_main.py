@@ -39,6 +39,8 @@ from cygnet.source import Source, Span
         (["trace", "-f", "jsonx", "-e", "begin {}"], 1, "", "ERROR: -f must be text or json"),
         (["list", "--help"], 0, "Usage: cygnet list", ""),
         (["list", "--bad"], 1, "", "unknown option"),
+        (["tools", "show"], 1, "", "wants the name of a tool"),
+        (["tools", "opensnoop"], 1, "", "cygnet opensnoop runs it"),
     ],
 )
 def test_commands(args: list[str], status: int, out: str, err: str, capfd: pytest.CaptureFixture[str]) -> None:

@@ -20,6 +20,7 @@ from benchmarks.startup import launch
 PART = "many"
 UPROBES = 1000
 STACKS = 10_000
+PATIENCE_S = 30
 BIG_BYTES = 500 << 20
 # both spellings: bpftrace 0.17 knows the second of each pair
 LIMITS = {"BPFTRACE_MAX_PROBES": "2000", "BPFTRACE_MAX_MAP_KEYS": "20000", "BPFTRACE_MAP_KEYS_MAX": "20000"}
@@ -84,7 +85,7 @@ def stacks(sides: list[Side], folder: Path, rounds: int) -> Row:
             try:
                 seconds, seen = _one_run(side, binary, folder)
             except Failed as error:
-                notes.append(f"{side.name} FAILED: {error}")
+                notes.append(f"{side.name} {error}")
                 continue
             times[side.name].append(seconds)
             notes.append(f"{side.name} printed {seen:,} stacks")
@@ -103,11 +104,15 @@ def _one_run(side: Side, binary: Path, folder: Path) -> tuple[float, int]:
             work.stdout.readline()
             begin = time.monotonic()
             tracer.process.send_signal(signal.SIGINT)  # once: a second one would cut the printing short
-            tracer.wait()
+            ended = tracer.wait(PATIENCE_S)
             took = time.monotonic() - begin
+            if not ended:
+                tracer.process.kill()
             printed = tracer.end()
         work.stdin.write("end\n")
         work.stdin.flush()
+    if not ended:
+        raise Failed(f"had not ended {PATIENCE_S} s after the interrupt")
     if not _SYMBOL.search(printed):
         raise Failed("printed no stack with a name in it")
     return took, printed.count("@[\n")

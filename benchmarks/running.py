@@ -65,10 +65,12 @@ class Tracer:
             self._read(0)
             time.sleep(0.3)
 
-    def wait(self) -> None:
-        """Until it ends by itself; what it says meanwhile is read, so that it need not wait for us."""
-        while self.process.poll() is None:
+    def wait(self, seconds: float) -> bool:
+        """Until it ends by itself, and whether it did; what it says meanwhile is read, so that it need not wait for us."""
+        deadline = time.monotonic() + seconds
+        while self.process.poll() is None and time.monotonic() < deadline:
             self._read(0.005)
+        return self.process.poll() is not None
 
     def end(self) -> str:
         """Interrupt it (again, as some miss the first), and return everything it printed."""

@@ -37,7 +37,7 @@ CONTROL, RING, SCRATCH = "cygnet_control", "cygnet_ring", "cygnet_scratch"
 EXIT_WORD, PENDING_WORD, LOST_WORD, IDLE_WORD, ZERO_WORD, ACTION_WORDS = 0, 1, 2, 3, 4, 5
 MOST_CONTROL = 256  # actions of control that can be pending
 DROP_WORDS = ACTION_WORDS + MOST_CONTROL
-_STACKS = 8192
+_STACKS, _MOST_STACKS = 8192, 1 << 16  # places for stacks of one kind
 _MANY = 4096  # intervals of a series that take memory only when they come
 _BUILD_ID_BYTES = 32  # struct bpf_stack_build_id
 
@@ -176,17 +176,25 @@ class Unit:
             specs.append(MapSpec(RING, BPF_MAP_TYPE_RINGBUF, 0, 0, self.ring_bytes()))
         if scratch:
             specs.append(MapSpec(SCRATCH, BPF_MAP_TYPE_PERCPU_ARRAY, 4, scratch, scratch_programs))
+        places = self._stack_places()
         for name, (mode, limit) in self.stacks.items():
             size, flags = (_BUILD_ID_BYTES, BPF_F_STACK_BUILD_ID) if mode == "build_id" else (8, 0)
-            specs.append(MapSpec(name, BPF_MAP_TYPE_STACK_TRACE, 4, size * limit, _STACKS, flags))
-            specs.append(MapSpec(name + MORE, BPF_MAP_TYPE_STACK_TRACE, 4, size * limit, _STACKS >> 1, flags))
+            specs.append(MapSpec(name, BPF_MAP_TYPE_STACK_TRACE, 4, size * limit, places, flags))
+            specs.append(MapSpec(name + MORE, BPF_MAP_TYPE_STACK_TRACE, 4, size * limit, places >> 1, flags))
             if self.stack_lengths:
-                specs.append(MapSpec(name + "_len", BPF_MAP_TYPE_HASH, 8, 8, _STACKS, BPF_F_NO_PREALLOC))
+                specs.append(MapSpec(name + "_len", BPF_MAP_TYPE_HASH, 8, 8, places, BPF_F_NO_PREALLOC))
         for layout in self.layouts.values():
             specs += self._language_map(layout)
         for name, data in self.tables.items():
             specs.append(MapSpec(name, BPF_MAP_TYPE_ARRAY, 4, len(data), 1, data=data))
         return specs
+
+    def _stack_places(self) -> int:
+        """Twice as many as a map has keys, as a power of two: a stack whose place another has taken is lost."""
+        places = _STACKS
+        while places < min(2 * self.config["max_map_keys"], _MOST_STACKS):
+            places *= 2
+        return places
 
     def ring_bytes(self) -> int:
         """A power of two: 8 MiB unless the script says how many pages."""

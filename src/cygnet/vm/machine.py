@@ -15,7 +15,7 @@ from cygnet.maps.facade import Map
 from cygnet.maps.making import create
 from cygnet.spec.apply import apply
 from cygnet.spec.objects import ObjectSpec, ProgramSpec
-from cygnet.vm.calls import Room, prepared
+from cygnet.vm.calls import Room, prepared, run_batch
 from cygnet.vm.contexts import Context, for_program
 from cygnet.vm.engines import engine_of
 from cygnet.vm.host import Host
@@ -26,7 +26,7 @@ from cygnet.vm.testrun import TestResult, test_run
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping, Sequence
     from typing import Any, Self
 
     from cygnet.errors import CygnetError
@@ -228,6 +228,17 @@ class Machine:
             return lambda given: self.run(found, given)
         self.world.program_type = found.type_name
         return prepared(self.engine, found.code)
+
+    def run_batch(
+        self, program: str | ProgramSpec | VmProgram, contexts: bytes | bytearray | memoryview, size: int
+    ) -> Sequence[int]:
+        """r0 for each context of `size` bytes that lies in `contexts`, in order; with machine code the loop is
+        machine code too (not for programs that have packets). RuntimeFault tells which by its `run`."""
+        found = self._find(program)
+        if _has_packets(found.type_name) or self.coverage is not None:
+            return [self.run(found, contexts[at : at + size]) for at in range(0, len(contexts), size)]
+        self.world.program_type = found.type_name
+        return run_batch(self.engine, found.code, contexts, size)
 
     def execute(self, program: VmProgram, r1: int, r2: int) -> int:
         """Run with these registers, nothing else set up."""

@@ -128,3 +128,16 @@ def test_a_run_inside_a_run(bench):
     inner = program("r6 = 1\nr7 = 2\n*(u64 *)(r10 -8) = 5\nr0 = *(u64 *)(r10 -8)\nr0 += r1\nexit")
     bench.host.helpers[7800] = Helper(7800, "again", lambda machine, value: bench.engine.run(inner, value))
     assert bench.run(program("r6 = 100\nr1 = 2\ncall 7800\nr0 += r6\nexit")) == 107
+
+
+@pytest.mark.parametrize("engine", ["jit", "python", "interpreter"])
+def test_batches_of_a_machine(engine):
+    from cygnet.spec.objects import ObjectSpec, ProgramSpec
+    from cygnet.vm import Machine
+
+    code = encode(assemble("r0 = *(u64 *)(r1 +0)\nr0 += r2\nexit"))
+    spec = ObjectSpec(programs=(ProgramSpec("p", bpf.BPF_PROG_TYPE_RAW_TRACEPOINT, code),))
+    contexts = b"".join(number.to_bytes(8, "little") for number in range(50))
+    with Machine(spec, engine=engine) as machine:
+        assert list(machine.run_batch("p", contexts, 8)) == [number + 8 for number in range(50)]
+        assert machine.prepare("p")(contexts[8:16]) == 9

@@ -34,6 +34,8 @@ def _options(argv: Sequence[str]) -> Namespace:
     options = parser.parse_args(argv)
     if (options.file is None) == (options.hex is None):
         parser.error("give either a file or --hex CODE")
+    if options.budget is not None and not 0 < options.budget < 1 << 62:
+        parser.error(f"--budget wants a number of instructions above 0 and below 2^62, not {options.budget}")
     return options
 
 

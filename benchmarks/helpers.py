@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import ctypes
 import os
-import statistics
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -29,7 +28,7 @@ from cygnet.uapi import bpf
 CALLS = 48  # in a row in one program
 RUNS = 400
 ROUNDS = 7
-EVENTS = 200_000
+CALL_ROUNDS, CALLS_EACH = 60, 2_000
 ONE_INSN = 500  # moves in a row, of which one instruction's time is taken
 
 # name → what comes before each call; r6 holds the current task, r7 an address of this process
@@ -132,12 +131,13 @@ PLACES = {
 
 
 def _call_ns(call: Callable[[], int]) -> float:
+    """Nanoseconds of a call, in the best of many short rounds: the machine may have other things to do."""
     times = []
-    for _ in range(ROUNDS):
+    for _ in range(CALL_ROUNDS):
         begin = time.perf_counter_ns()
-        for _ in range(EVENTS // ROUNDS):
+        for _ in range(CALLS_EACH):
             call()
-        times.append((time.perf_counter_ns() - begin) / (EVENTS // ROUNDS))
+        times.append((time.perf_counter_ns() - begin) / CALLS_EACH)
     return min(times)
 
 
@@ -149,13 +149,13 @@ def place_costs() -> Iterator[tuple[str, float | str]]:
         for line in Path("/proc/self/maps").read_text().splitlines()
         if "libc" in line and "r-xp" in line
     )
-    bare = _call_ns(libc)
     for kind, text in PLACES.items():
         try:
             spec = compile_program(Source("cost", text.replace("{libc}", path)), LiveTarget()).spec
+            bare = _call_ns(libc)
             with kernel_runtime(spec, target=LiveTarget()) as runtime:
                 runtime.attach_all()
-                yield kind, statistics.median(_call_ns(libc) for _ in range(3)) - bare
+                yield kind, _call_ns(libc) - bare
         except Exception as error:
             yield kind, f"not measured: {error}"
 

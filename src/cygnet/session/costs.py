@@ -27,8 +27,9 @@ HELPER_NS: Final = {
     "ringbuf_submit": 9,
 }  # fmt: skip
 UNKNOWN_NS: Final = 50  # a helper that was not measured
-#: kind of link → nanoseconds from the event to the program's first instruction and back
-PLACE_NS: Final = {"tracepoint": 116, "raw_tracepoint": 60, "uprobe": 27000, "uretprobe": 27000, "usdt": 27000}
+#: kind of link → nanoseconds from the event to the program's first instruction and back. A usdt probe is a uprobe.
+#: Traps are dear on a virtual machine. Kinds that machine has not got (kprobe, fentry …) have no price.
+PLACE_NS: Final = {"tracepoint": 220, "raw_tracepoint": 120, "uprobe": 14000, "uretprobe": 14000, "usdt": 14000}
 
 _CALL, _EXIT, _GOTO, _GOTO_LONG, _MAY_GOTO, _LD_IMM64 = 0x85, 0x95, 0x05, 0x06, 0xE5, 0x18
 _JUMPS = (0x05, 0x06)  # instruction classes

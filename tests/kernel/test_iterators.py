@@ -32,7 +32,8 @@ def threads() -> Iterator[list[int]]:
     started = [threading.Thread(target=stop.wait) for _ in range(5)]
     for thread in started:
         thread.start()
-    yield [os.getpid(), *(thread.native_id or 0 for thread in started)]
+    assert all(thread.native_id for thread in started)
+    yield [int(name) for name in os.listdir("/proc/self/task")]  # other tests may have left threads of their own
     stop.set()
     for thread in started:
         thread.join()

@@ -56,6 +56,10 @@ class Judge:
 
     def map_fd(self, spec: MapSpec, nth: int) -> int:
         have = self.maps.setdefault(spec, [])
+        if spec.type == 3 and nth == 0:  # an array of programs belongs to the type of the first that used it
+            for each in have:
+                each.close()
+            have.clear()
         while len(have) <= nth:
             have.append(self._make(spec))
         return have[nth].fd

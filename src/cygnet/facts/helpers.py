@@ -280,6 +280,17 @@ ACQUIRES: Final = frozenset((84, 85, 99, 131, 194))  # the result must be given 
 CASTS: Final = frozenset((95, 96, 136, 137, 138, 139, 140, 196))  # the result is the argument in another type
 SOCK_COMMON_ONLY: Final = frozenset((95, 96, 98))  # take no BTF pointer for a sock
 
+# Arguments where they differ from the row's: (number, programs, arguments)
+_VARIANTS: Final = (
+    (17, "all -sched_cls -sched_act -lwt_in -lwt_out -lwt_xmit -lwt_seg6local", ""),
+    (46, "sk_reuseport typed", "sock?"),
+    (49, "cgroup_sockopt tracing lsm", "sock num num mem size"),
+    (57, "cgroup_sockopt tracing lsm", "sock num num mem_out size"),
+    (107, "cgroup_sock", "map ctx value? num"),
+    (124, "sk_lookup", "ctx socket? num"),
+)
+_variants: dict[tuple[int, str], tuple[str, ...]] = {}
+
 # The first helper of each kernel version
 _SINCE: Final = (
     (1, "3.19"), (4, "4.1"), (12, "4.2"), (17, "4.3"), (23, "4.4"), (26, "4.5"), (27, "4.6"), (31, "4.8"),
@@ -355,6 +366,15 @@ def helper(which: int | str) -> Helper:
     if found is None:
         found = _helpers[number] = Helper(_ROWS[number - 1])
     return found
+
+
+def variant(row: Helper, program: str) -> tuple[str, ...]:
+    """The argument kinds of a helper as programs of a type see it: some types have one of their own."""
+    if not _variants:
+        for number, programs, args in _VARIANTS:
+            for each in _program_types(programs):
+                _variants[number, each] = tuple(args.split())
+    return _variants.get((row.id, program), row.args)
 
 
 def helpers() -> list[Helper]:

@@ -1,6 +1,7 @@
 """The pytest plugin: fixtures `bpf`, `packets` and `contexts`, and ``--bpf-coverage FOLDER``.
 
-Loaded by pytest through its entry point; nothing here is imported before a test asks for it.
+Loaded by ``-p cygnet.testing.plugin`` or by `pytest_plugins` in a conftest. It is no entry point, since pytest
+rewrites the assertions of every module of a package that has one.
 """
 
 from __future__ import annotations

@@ -105,34 +105,19 @@ def is_null(reg: RegState) -> bool:
     return reg.type == SCALAR and reg.mask == 0 and reg.value == 0
 
 
-def refined(env: Env, helper: Helper, index: int, word: str) -> str:
-    """The argument's kind where the program's type, or the map's, changes it."""
-    from cygnet.facts.helpers import SOCK_COMMON_ONLY
+def words(env: Env, helper: Helper) -> list[str]:
+    """The kinds of a helper's arguments for this type of program."""
+    from cygnet.facts.helpers import SOCK_COMMON_ONLY, variant
 
-    if word == "sock":
-        if helper.id in SOCK_COMMON_ONLY:
-            return "sock_common"
-        if helper.id == 124 and env.prog_type == "sk_lookup":
-            return "socket?"
-        if helper.id in (107, 108):
-            if env.prog_type == "cgroup_sock":
-                return "ctx"
-            if env.prog_type in ("tracing", "lsm", "syscall"):
-                return "btf:sock?"
-    if word == "ctx" and env.prog_type in ("tracing", "lsm", "syscall"):
-        if helper.id == 46:
-            return "btf:sock_common?"
-        if helper.id == 188:
-            return "btf:xdp_buff"
-    if word == "ctx" and env.prog_type in ("lsm", "tracing") and helper.id in (49, 57):
-        return "btf:sock"
-    return word
+    found = variant(helper, env.prog_type)
+    if helper.id in SOCK_COMMON_ONLY:
+        found = ["sock_common" if word == "sock" else word for word in found]
+    return [word for word in found if word != "..."]
 
 
-def check(env: Env, helper: Helper, index: int, call: Call) -> None:
-    """Argument `index` (from 0) of a helper."""
+def check(env: Env, helper: Helper, index: int, word: str, call: Call) -> None:
+    """Argument `index` (from 0) of a helper, which is to be a `word`."""
     regno: i64 = index + 1
-    word = refined(env, helper, index, helper.args[index])
     nullable = word.endswith("?")
     if nullable:
         word = word[:-1]

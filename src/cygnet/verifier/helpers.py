@@ -29,14 +29,9 @@ def call(env: Env, ins: Ins) -> None:
     helper = find(env, ins.imm)
     _check_region(env, helper)
     meta = args.Call(helper.id)
-    for index, word in enumerate(helper.args):
-        if word != "...":
-            args.check(env, helper, index, meta)
-        else:
-            index_of_more: i64 = index + 1
-            while index_of_more <= 5:
-                memory.source(env, index_of_more)
-                index_of_more += 1
+    words = args.words(env, helper)
+    for index, word in enumerate(words):
+        args.check(env, helper, index, word, meta)
     maprules.check_write(meta.map, helper.name[4:])
     if helper.id == 12:
         _tail_call_key(env, meta)

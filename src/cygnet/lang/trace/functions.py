@@ -145,11 +145,12 @@ class _Inliner:
                 if isinstance(value, ast.Node):
                     value = self._one(value)
                     setattr(node, name, value)
-                    pending.append(value)
+                    if not isinstance(value, InlineCall):  # what was put in has been looked through
+                        pending.append(value)
                 elif value.__class__ is tuple or value.__class__ is list:
                     new = [self._one(item) if isinstance(item, ast.Node) else item for item in value]
                     setattr(node, name, value.__class__(new))
-                    pending += [item for item in new if isinstance(item, ast.Node)]
+                    pending += [i for i in new if isinstance(i, ast.Node) and not isinstance(i, InlineCall)]
 
     def _one(self, node: Node) -> Node:
         if not isinstance(node, ast.Call) or node.name not in self.fns:
@@ -171,7 +172,13 @@ class _Inliner:
         self._rewrite(body)
         self.active.pop()
         result = ast.Var(node.span, "$return value")
-        return InlineCall(node.span, fn, node.args, params, result, fn.result, body)
+        args = []
+        for given in node.args:
+            arg = self._one(given)
+            if not isinstance(arg, InlineCall):
+                self._rewrite(arg)
+            args.append(arg)
+        return InlineCall(node.span, fn, tuple(args), params, result, fn.result, body)
 
 
 def returns(block: Block) -> bool:

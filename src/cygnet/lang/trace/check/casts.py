@@ -104,7 +104,8 @@ class CastChecker(CheckBase):
     def expr_Cast(self, node: ast.Cast) -> Type:
         operand = self.value(node.operand)
         target = self.resolve_type(node.target)
-        if self.final and node.operand.const is None and target._replace(space="") == operand._replace(space=""):
+        same = target._replace(space="") == operand._replace(space="")
+        if self.final and same and target.kind != "ptr" and node.operand.const is None:  # scripts cast curtask by habit
             self.warn(f"Cast from '{T.name(operand)}' to '{T.name(target)}' changes nothing", node.span)
         if operand.kind == "unknown" or target.kind == "unknown":
             return target
@@ -152,6 +153,8 @@ class CastChecker(CheckBase):
     def _cast_array(self, node: ast.Cast, target: Type, operand: Type) -> Type:
         size = T.natural_size(operand)
         elem = target.elem.size
+        if type_is_int(node.operand.const) and target.length and T.natural_size(target) <= 8:
+            size = max(size, T.natural_size(target))  # a literal takes the size that is asked for
         if not target.length and elem:
             target = target._replace(length=size // elem, size=size)
         if T.natural_size(target) != size:

@@ -211,7 +211,8 @@ class OperatorChecker(CheckBase):
         if left.kind in T.NUMERIC | {"agg"} and right.kind in T.NUMERIC | {"agg"}:
             for type, side in ((left, node.left), (right, node.right)):
                 self._operand(type, side)
-            if self.final and left.kind == right.kind == "int" and left.signed != right.signed:
+            ordered = node.op not in ("==", "!=")  # args.pid == cpid is what everybody writes
+            if self.final and ordered and left.kind == right.kind == "int" and left.signed != right.signed:
                 signed = node.left if left.signed else node.right
                 if not flexible(signed):
                     self.warn(f"comparison of integers of different signs: '{T.name(left)}' and '{T.name(right)}'",

@@ -1,0 +1,3 @@
+"""Loads the fixtures for tests of BPF programs."""
+
+pytest_plugins = ["cygnet.testing.plugin"]

@@ -178,7 +178,7 @@ class _Inliner:
             if not isinstance(arg, InlineCall):
                 self._rewrite(arg)
             args.append(arg)
-        return InlineCall(node.span, fn, tuple(args), params, result, fn.result, body)
+        return InlineCall(node.span, fn, tuple(args), params, result, fn.result, body)  # type: ignore[arg-type]
 
 
 def returns(block: Block) -> bool:

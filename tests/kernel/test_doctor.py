@@ -119,3 +119,17 @@ def test_help_has_an_example(capsys: pytest.CaptureFixture[str]) -> None:
 def test_unknown_option(capsys: pytest.CaptureFixture[str]) -> None:
     assert doctor.main(["--wrong"]) == 1
     assert "unknown option --wrong" in capsys.readouterr().err
+
+
+def test_listing_as_nobody_says_who_may(tracefs_mounted: str) -> None:
+    from cygnet.errors import SystemCallError
+    from cygnet.kernel import tracefs
+
+    def work() -> str:
+        try:
+            return f"{len(tracefs.events())} events"
+        except SystemCallError as error:
+            return str(error)
+
+    said = as_nobody(work)
+    assert "Success" not in said and ("only for root" in said or said.endswith("events")), said

@@ -180,7 +180,11 @@ def _no_event(subsys: str, event: str, error: OSError) -> Exception:
 
 
 def _unreadable(error: OSError) -> Exception:
+    from cygnet.errors import SystemCallError
     from cygnet.kernel.sys import failure
+
+    if isinstance(error, SystemCallError):  # `find` has told already what is wrong
+        return error
 
     return failure(error.errno or 0, "read tracefs", "open", caps=("dac_read_search",))
 

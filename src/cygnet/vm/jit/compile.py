@@ -49,7 +49,8 @@ _TAIL_CALL, _MAY_GOTO, _EQUAL = 12, 0xE5, 0x4
 _INSN = struct.Struct("<Hhi")
 # the second bytes of instructions that name a register
 _MENTIONS = {reg: frozenset(b for b in range(256) if reg in (b & 15, b >> 4)) for reg in CALLEE_SAVED}
-_BLOCK = 1 << 50  # a target above is the number of a block
+# keys of blocks beside slots: a function's entry, and what ends a block that was copied
+_ENTRY, _BLOCK = -(1 << 40), 1 << 40
 # every opcode of the two classes of jumps, and the packet loads: what ends a block
 _PACKET_LOADS = (0x20, 0x28, 0x30, 0x40, 0x48, 0x50)
 _ENDS = re.compile(
@@ -103,7 +104,7 @@ class Compiler:
         self.branches: list[int] = []
         self.targets: list[int] = []
         self.tails: list[bytes] = []
-        self.block_of: dict[int, int] = {}  # slot → block
+        self.block_of: dict[int, int] = {}  # slot, or another key (see _ENTRY) → block
         self.entry_of: dict[int, int] = {}  # function's slot → its first block
         self.calls: list[tuple[int, int, int]] = []  # block, offset in it, slot
 
@@ -131,25 +132,35 @@ class Compiler:
             items[pc + 1] = (NOTHING, 0, 0)
 
     def _find_leaders(self, ends: list[int]) -> None:
-        items, leaders = self.items, self.leaders
+        items, leaders, codes = self.items, self.leaders, self.codes
         for pc in ends:
-            key, off, imm = items[pc]
-            code = key & 0xFF
-            if code == 0x85:
-                if key == 0x1085:
-                    self.starts.add(pc + 1 + imm)
-                if off and key != 0x2085:
-                    raise Unfit
-            elif code in (0x95, 0x8D) or code & 7 == 0:
-                continue
+            if _KINDS[codes[pc]] >= 0:
+                target = pc + 1 + items[pc][1]
             else:
-                target = pc + 1 + (imm if code == 6 else off)
-                leaders.add(target)
-                if target <= pc:
-                    self.loops.add(target)
+                special = self._target_of(pc)
+                if special is None:
+                    continue
+                target = special
+            leaders.add(target)
+            if target <= pc:
+                self.loops.add(target)
         for target in leaders | self.starts:
             if not 0 <= target < self.count or items[target][0] == NOTHING:
                 raise Unfit
+
+    def _target_of(self, pc: int) -> int | None:
+        """Where what ends a block, and is no condition, jumps to; functions that are called are noted."""
+        key, off, imm = self.items[pc]
+        code = key & 0xFF
+        if code == 0x85:
+            if key == 0x1085:
+                self.starts.add(pc + 1 + imm)
+            if off and key != 0x2085:
+                raise Unfit
+            return None
+        if code in (0x95, 0x8D) or code & 7 == 0:
+            return None
+        return pc + 1 + (imm if code == 6 else off)
 
     # ── emission ─────────────────────────────────────────────────────────────────────────────────────────
 
@@ -158,16 +169,19 @@ class Compiler:
         self.lengths = {start: end - start for start, end in pairwise(starts)}
         bounds = sorted({*self.leaders, *self.starts, *[pc + 1 for pc in ends], self.count})
         function, begin = -1, 0
+        next_start = 0
+        block = self._checked_block if self.checked else self._plain_block
         for end in bounds:
             if end == begin:
                 continue
-            if begin == starts[function + 1]:
+            if begin == next_start:
                 function += 1
-                self._begin_function(begin, starts[function + 1])
+                next_start = starts[function + 1]
+                self._begin_function(begin, next_start)
             if begin != self.skipped:
-                self._block(begin, end)
-            if end == starts[function + 1]:
-                self._end_function(begin)
+                block(begin, end)
+            if end == next_start:
+                self._end_function()
             begin = end
 
     def _begin_function(self, start: int, end: int) -> None:
@@ -175,7 +189,7 @@ class Compiler:
         pairs = frozenset(self.program.code[8 * start + 1 : 8 * end : 8])
         saved = [REGISTERS[reg] for reg in CALLEE_SAVED if not pairs.isdisjoint(_MENTIONS[reg])]
         self.epilogue = b"".join(map(pop, reversed(saved))) + b"\xc3"
-        self.entry_of[start] = len(self.bodies)
+        self.entry_of[start] = self.block_of[_ENTRY - start] = len(self.bodies)
         begin = b"".join(map(push, saved))
         if start == 0:
             begin += b"".join([rr(b"\x31", reg, reg, wide=False) for reg in saved])
@@ -184,7 +198,7 @@ class Compiler:
         self._add(begin)
         self.checker.forget()
 
-    def _end_function(self, begin: int) -> None:
+    def _end_function(self) -> None:
         if self.branches[-1] not in (ALWAYS, STOP):
             raise Unfit
         for copy in self.checker.copies[self.first_copy :]:
@@ -192,7 +206,8 @@ class Compiler:
                 site.block = len(self.bodies)
             self.checker.sites += copy.sites
             self.checker.landings[copy.landing] = (len(self.bodies), 0)
-            self._add(copy.body, ALWAYS, _BLOCK + copy.of + 1)
+            self.block_of[_BLOCK + copy.of] = copy.of + 1
+            self._add(copy.body, ALWAYS, _BLOCK + copy.of)
         self.first_copy = len(self.checker.copies)
         empty = self._empty_exit()
         if empty in self.targets:
@@ -209,30 +224,52 @@ class Compiler:
         self.targets.append(target)
         self.tails.append(tail)
 
-    def _block(self, begin: int, end: int) -> None:
+    def _plain_block(self, begin: int, end: int) -> None:
+        """Without checks: a condition's comparison is emitted like any other instruction."""
         number = self.block_of[begin] = len(self.bodies)
         last = end - 1
         code = self.codes[last]
         kind = _KINDS[code]
-        stop = end if kind == _PLAIN else last
-        if self.checked:
-            body = self.checker.block(begin, stop, number, begin in self.leaders)
-            if self.copied < len(self.checker.copies):  # copies go on with what ends the block
-                self.copied = len(self.checker.copies)
-                self._add(body)
-                number, body = number + 1, b""
-        else:
-            body = b"".join([EMITTERS[key](off, imm) for key, off, imm in self.items[begin:stop]])
-        if kind == _PLAIN:
-            self._add(body)
-        elif kind == _SPECIAL_END:
-            special = _SPECIAL.get(code)
-            if special is None:
+        if kind >= 0:
+            off = self.items[last][1]
+            target, low_high = end + off, self.function
+            if off == 1 and (over := self._jumps_over(last)) is not None:
+                target, kind, self.skipped = over, kind ^ 1, end
+            if not low_high[0] <= target < low_high[1]:
                 raise Unfit
-            more, branch, target, tail = special(self, last, number, len(body))
-            self._add(body + more, branch, target, tail)
+            self.bodies.append(b"".join([EMITTERS[key](off, imm) for key, off, imm in self.items[begin:end]]))
+            self.branches.append(kind)
+            self.targets.append(target)
+            self.tails.append(b"")
+        elif kind == _PLAIN:
+            self._add(b"".join([EMITTERS[key](off, imm) for key, off, imm in self.items[begin:end]]))
         else:
+            body = b"".join([EMITTERS[key](off, imm) for key, off, imm in self.items[begin:last]])
+            self._special(code, body, last, number)
+
+    def _checked_block(self, begin: int, end: int) -> None:
+        number = self.block_of[begin] = len(self.bodies)
+        last = end - 1
+        code = self.codes[last]
+        kind = _KINDS[code]
+        body = self.checker.block(begin, end if kind == _PLAIN else last, number, begin in self.leaders)
+        if self.copied < len(self.checker.copies):  # copies go on with what ends the block
+            self.copied = len(self.checker.copies)
+            self._add(body)
+            number, body = number + 1, b""
+        if kind >= 0:
             self._conditional(body, last, number, kind)
+        elif kind == _PLAIN:
+            self._add(body)
+        else:
+            self._special(code, body, last, number)
+
+    def _special(self, code: int, body: bytes, pc: int, number: int) -> None:
+        special = _SPECIAL.get(code)
+        if special is None:
+            raise Unfit
+        more, branch, target, tail = special(self, pc, number, len(body))
+        self._add(body + more, branch, target, tail)
 
     def _conditional(self, body: bytes, pc: int, number: int, branch: int) -> None:
         key, off, imm = self.items[pc]
@@ -242,11 +279,10 @@ class Compiler:
         low, high = self.function
         if not low <= target < high:
             raise Unfit
-        if self.checked:
-            if target <= pc:
-                body += self._spend(pc - target + 1, pc, number, len(body))
-            if branch == _EQUAL and imm == 0 and key & 0xFF == 0x15:
-                self.checker.not_null(key >> 8 & 15)
+        if target <= pc:
+            body += self._spend(pc - target + 1, pc, number, len(body))
+        if branch == _EQUAL and imm == 0 and key & 0xFF == 0x15:
+            self.checker.not_null(key >> 8 & 15)
         self._add(body + EMITTERS[key](off, imm), branch, target)
 
     def _jumps_over(self, pc: int) -> int | None:
@@ -305,7 +341,7 @@ class Compiler:
             spend = self._spend(self.lengths[pc + 1 + imm], pc, number, length) if self.checked else b""
             more = spend + self._deeper(pc, number, length + len(spend))
             self.checker.after_call()
-            return more, CALL, -(1 << 40) - (pc + 1 + imm), _UP
+            return more, CALL, _ENTRY - (pc + 1 + imm), _UP
         if key not in (0x85, 0x2085):
             raise Unfit
         code = load_imm64(R10, imm & 0xFFFFFFFF | (key == 0x2085) << 63)
@@ -435,7 +471,7 @@ class Compiler:
     # ── layout ───────────────────────────────────────────────────────────────────────────────────────────
 
     def _lay_out(self) -> Compiled:
-        targets = [self._target_block(target, branch) for target, branch in zip(self.targets, self.branches)]
+        targets = list(map(self.block_of.__getitem__, self.targets))
         loops = {self.block_of[slot] for slot in self.loops}
         blocks = Blocks(self.bodies, self.branches, targets, self.tails)
         code, at = blocks.join(loops)
@@ -447,15 +483,6 @@ class Compiler:
         compiled = Compiled(bytes(code), entries, stubs, sites, calls)
         compiled.lengths = self.lengths
         return compiled
-
-    def _target_block(self, target: int, branch: int) -> int:
-        if branch < CALL:
-            return 0
-        if branch == CALL:
-            return self.entry_of[-(target + (1 << 40))]
-        if target >= _BLOCK:
-            return target - _BLOCK
-        return self.block_of[target]
 
 
 _End = tuple[bytes, int, int, bytes]

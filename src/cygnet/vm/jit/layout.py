@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 from itertools import accumulate
+from operator import add, sub
 from typing import NamedTuple
 
 from cygnet.vm.jit import state
@@ -20,7 +21,12 @@ STUB_RETURN = 10
 _SHORT = 96  # jumps over less are made with 8 bits; the rest of the range is for what alignment adds
 _ALIGN = 32
 _NEAR = {**dict.fromkeys(range(16), 6), ALWAYS: 5, CALL: 5, FALL: 0, STOP: 0}
-_SHORT_JUMP, _LONG_JUMP, _CONDITIONAL = struct.Struct("<Bb"), struct.Struct("<Bi"), struct.Struct("<BBi")
+_LEAST = {**dict.fromkeys(range(16), 2), ALWAYS: 2, CALL: 5, FALL: 0, STOP: 0}
+# by kind of branch and distance
+_SHORT_JUMPS = {
+    branch: {distance: bytes((op, distance & 0xFF)) for distance in range(-128, 128)}
+    for branch, op in [(ALWAYS, 0xEB), *((condition, 0x70 | condition) for condition in range(16))]
+}
 _ROUTINES = {name: mem(b"\xff", 2, R9, state.OFFSETS[name]) for name in ("check", "check_wide", "fault")}
 _put32 = struct.Struct("<i").pack_into
 
@@ -63,20 +69,19 @@ class Blocks(NamedTuple):
     def join(self, loops: set[int]) -> tuple[bytearray, list[int]]:
         """The code, and where each block begins. `loops` are jumped back to: they begin at multiples of 32 where that
         costs nothing inside another loop."""
-        aligned = {index for index in loops if self._is_worth(index)}
-        sizes = [len(body) + len(tail) for body, tail in zip(self.bodies, self.tails)]
-        long = [_NEAR[branch] for branch in self.branches]
-        at = list(accumulate((size + near for size, near in zip(sizes, long)), initial=0))  # what is near stays near
+        aligned = sorted(index for index in loops if self._is_worth(index))
+        sizes = list(map(add, map(len, self.bodies), map(len, self.tails)))
+        long = list(map(_NEAR.__getitem__, self.branches))
+        at = list(accumulate(map(add, sizes, long), initial=0))  # what is near now stays near
+        reach = map(sub, map(at.__getitem__, self.targets), at)
         short = [
-            2 if -_SHORT < at[target] - at[index] - size < _SHORT and branch > CALL else near
-            for index, (size, near, branch, target) in enumerate(zip(sizes, long, self.branches, self.targets))
+            least if -_SHORT < far - size < _SHORT else near
+            for far, size, least, near in zip(reach, sizes, map(_LEAST.__getitem__, self.branches), long)
         ]
-        at = _positions(sizes, short, aligned)
         try:
-            return self._write(at, short), at
-        except struct.error:  # alignment moved a target out of reach
-            at = _positions(sizes, long, aligned)
-            return self._write(at, long), at
+            return self._write(sizes, short, aligned)
+        except KeyError:  # alignment moved a target out of reach
+            return self._write(sizes, long, aligned)
 
     def _is_worth(self, index: int) -> bool:
         """Padding runs where the block before goes on into this one; then only a loop of one block is worth it."""
@@ -85,34 +90,32 @@ class Blocks(NamedTuple):
         ends = zip(self.targets[index : index + 2], self.branches[index : index + 2])
         return any(target == index and branch >= 0 for target, branch in ends)
 
-    def _write(self, at: list[int], lengths: list[int]) -> bytearray:
-        code = bytearray()
-        for place, length, (body, branch, target, tail) in zip(at, lengths, zip(*self)):
-            if len(code) < place:
-                code += nops(place - len(code))
-            code += body
-            if length:
-                distance = at[target] - len(code) - length
-                if length == 2:
-                    code += _SHORT_JUMP.pack(0xEB if branch == ALWAYS else 0x70 | branch, distance)
-                elif branch >= 0:
-                    code += _CONDITIONAL.pack(0x0F, 0x80 | branch, distance)
-                else:
-                    code += _LONG_JUMP.pack(0xE9 if branch == ALWAYS else 0xE8, distance)
-            code += tail
-        return code
+    def _write(self, sizes: list[int], lengths: list[int], aligned: list[int]) -> tuple[bytearray, list[int]]:
+        """KeyError when a distance does not fit a short jump."""
+        tight = list(accumulate(map(add, sizes, lengths), initial=0))
+        parts: list[bytes] = [b""] * (3 * len(self.bodies))
+        parts[0::3], parts[2::3] = self.bodies, self.tails
+        at: list[int] = []
+        padded = 0
+        for index in aligned:
+            at += [place + padded for place in tight[len(at) : index]]
+            padding = -(tight[index] + padded) % _ALIGN
+            parts[3 * index] = nops(padding) + self.bodies[index]
+            padded += padding
+        at += [place + padded for place in tight[len(at) :]]
+        after = map(add, map(add, at, map(len, self.bodies)), lengths)
+        distances = map(sub, map(at.__getitem__, self.targets), after)
+        parts[1::3] = [
+            _SHORT_JUMPS[branch][distance] if length == 2 else _near_jump(branch, distance) if length else b""
+            for branch, length, distance in zip(self.branches, lengths, distances)
+        ]
+        return bytearray().join(parts), at
 
 
-def _positions(sizes: list[int], branches: list[int], aligned: set[int]) -> list[int]:
-    """Where each block begins, and after them where the code ends."""
-    at, places = 0, []
-    for index, (size, branch) in enumerate(zip(sizes, branches)):
-        if index in aligned:
-            at = at + _ALIGN - 1 & -_ALIGN
-        places.append(at)
-        at += size + branch
-    places.append(at)
-    return places
+def _near_jump(branch: int, distance: int) -> bytes:
+    if branch >= 0:
+        return bytes((0x0F, 0x80 | branch)) + pack32(distance)
+    return (b"\xe9" if branch == ALWAYS else b"\xe8") + pack32(distance)
 
 
 def add_stubs(code: bytearray, at: list[int], sites: list[Site], landings: list[tuple[int, int]]) -> None:

@@ -111,7 +111,7 @@ def words(env: Env, helper: Helper) -> list[str]:
 
     found = variant(helper, env.prog_type)
     if helper.id in SOCK_COMMON_ONLY:
-        found = ["sock_common" if word == "sock" else word for word in found]
+        found = tuple(["sock_common" if word == "sock" else word for word in found])
     return [word for word in found if word != "..."]
 
 

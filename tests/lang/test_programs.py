@@ -54,7 +54,9 @@ def concrete(cls: type[ast.Node]) -> set[type[ast.Node]]:
 
 def test_every_construct_occurs() -> None:
     seen = {type(node) for name in PROGRAMS for node in ast.walk(parse(Source(name, PROGRAMS[name])))}
-    ours = {cls for cls in concrete(ast.Node) if cls.__module__ == ast.__name__}  # later passes derive some of their own
+    ours = {
+        cls for cls in concrete(ast.Node) if cls.__module__ == ast.__name__
+    }  # later passes derive some of their own
     assert ours == seen - {ast.Node}
 
 

@@ -164,7 +164,7 @@ def _write_own(folder: str, path: str, data: bytes) -> bool:
 
 
 def _forget(path: str) -> None:
-    try:  # noqa: SIM105  (contextlib is an import that start-up can do without)
+    try:
         os.unlink(path)
     except OSError:
         pass

@@ -288,6 +288,7 @@ _VARIANTS: Final = (
     (57, "cgroup_sockopt tracing lsm", "sock num num mem_out size"),
     (107, "cgroup_sock", "map ctx value? num"),
     (124, "sk_lookup", "ctx socket? num"),
+    (188, "typed", "btf:xdp_buff"),
 )
 _variants: dict[tuple[int, str], tuple[str, ...]] = {}
 

@@ -19,9 +19,20 @@ _SOCKOPT_ATTACH: Final = frozenset(
 ) | frozenset(f"CGROUP_{kind}_{what}" for kind in ("UDP4", "UDP6", "UNIX") for what in ("SENDMSG", "RECVMSG"))
 
 
+_NO_RETVAL: Final = frozenset(
+    f"CGROUP_{name}"
+    for name in (
+        "INET_INGRESS", "INET_EGRESS", "SOCK_OPS", "UDP4_RECVMSG", "UDP6_RECVMSG", "UNIX_RECVMSG", "INET4_GETPEERNAME",
+        "INET6_GETPEERNAME", "UNIX_GETPEERNAME", "INET4_GETSOCKNAME", "INET6_GETSOCKNAME", "UNIX_GETSOCKNAME",
+    )
+)  # fmt: skip
+
+
 def allowed(env: Env, number: int) -> bool:
     """Of a helper that the program's type may call: may this program?"""
     prog, attach = env.prog_type, env.attach
+    if number in (186, 187):
+        return attach != "" and attach not in _NO_RETVAL
     if prog == "cgroup_sock_addr":
         if number == 64:
             return attach in _BIND
@@ -36,6 +47,18 @@ def allowed(env: Env, number: int) -> bool:
             return attach in _TRAMPOLINE
         if number == 184:
             return attach in ("TRACE_FEXIT", "MODIFY_RETURN")
-    elif prog == "kprobe" and number == 173:
-        return True
+        if number == 174:
+            return attach != "TRACE_ITER"
     return True
+
+
+def check_func_ip(env: Env) -> None:
+    """bpf_get_func_ip is for what runs at a function. Kernel: check_get_func_ip."""
+    from cygnet.verifier.env import ENOTSUPP
+    from cygnet.verifier.state import Reject
+
+    if env.prog_type == "tracing":
+        if env.attach not in _TRAMPOLINE:
+            raise Reject("func bpf_get_func_ip#173 supported only for fentry/fexit/fmod_ret programs", ENOTSUPP)
+    elif env.prog_type != "kprobe":
+        raise Reject(f"func bpf_get_func_ip#173 not supported for program type {env.type_number}", ENOTSUPP)

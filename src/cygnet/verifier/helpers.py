@@ -51,6 +51,10 @@ def call(env: Env, ins: Ins) -> None:
     if result is not None:
         regs[0] = result
     maprules.check_call(env, meta.map, helper.name[4:], helper.id)
+    if helper.id == 173:
+        from cygnet.verifier.helperlists import check_func_ip
+
+        check_func_ip(env)
     if changes:
         references.clear_packet_pointers(env)
 

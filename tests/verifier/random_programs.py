@@ -38,6 +38,8 @@ class Writer:
         self.regs: dict[int, str] = {1: "ctx", 10: "fp"}
         self.size: dict[int, int] = {}
         self.stack: set[int] = set()
+        self.calls: list[tuple[int, int]] = []  # instruction, number of the function
+        self.functions = 0
 
     def emit(self, code: int, dst: int = 0, src: int = 0, off: int = 0, imm: int = 0) -> None:
         self.insns.append((code, dst, src, off, imm))
@@ -388,8 +390,42 @@ class Writer:
         self.emit(self.rng.choice((0xA5, 0xC5, 0x55)), reg, 0, start - len(self.insns) - 1, self.rng.randrange(2, 12))
         self.regs[reg] = "num"
 
+    def call_function(self) -> None:
+        number = self.rng.randrange(self.functions)
+        if self.regs.get(1) == "ctx" and self.careful():
+            self.emit(0xBF, 6, 1)
+            self.regs[6] = "ctx"
+        for reg in (1, 2):
+            pick = self.rng.randrange(4)
+            if pick == 0:
+                self.emit(0xBF, reg, 10)
+                self.emit(0x07, reg, 0, 0, -8 * self.rng.randrange(1, 6))
+            elif pick == 1 and self.pick_saved() is not None:
+                self.emit(0xBF, reg, self.pick_saved() or 6)
+            else:
+                self.emit(0xB7, reg, 0, 0, self.immediate())
+        self.calls.append((len(self.insns), number))
+        self.emit(0x85, 0, 1, 0, 0)
+        self.lost()
+
+    def use_pointer(self) -> None:
+        """In a function: its first argument may be a pointer into the caller's stack."""
+        code = self.rng.choice((0x79, 0x71, 0x7A, 0x7B, 0x72))
+        reg = self.rng.choice((1, 2))
+        dst = self.free()
+        if code in (0x79, 0x71):
+            self.emit(code, dst, reg, self.rng.choice((0, 0, -8, 8)))
+            self.regs[dst] = "num"
+        elif code == 0x7B:
+            self.emit(code, reg, self.scalar(), 0)
+        else:
+            self.emit(code, reg, 0, 0, 3)
+
     def step(self, depth: int = 0) -> None:
         rng = self.rng.random()
+        if self.functions and rng > 0.86:
+            self.call_function()
+            return
         if rng < 0.28:
             self.alu()
         elif rng < 0.36:
@@ -420,17 +456,44 @@ class Writer:
             self.loop(depth)
 
 
-def program(seed: int, care: float = 0.97) -> ProgramSpec:
+def program(seed: int, care: float = 0.97, functions: bool = False) -> ProgramSpec:
     rng = random.Random(seed)
     kind = rng.choice(TYPES)
     writer = Writer(rng, kind, care)
+    count = rng.randrange(1, 4) if functions else 0
+    writer.functions = count
     if rng.random() < 0.8:
         writer.emit(0xBF, 6, 1)
         writer.regs[6] = "ctx"
     for _ in range(rng.randrange(2, 14)):
         writer.step()
-    if writer.careful() or writer.regs.get(0) == "num":
-        if writer.regs.get(0) != "num" or rng.random() < 0.5:
-            writer.emit(0xB7, 0, 0, 0, rng.choice((0, 1)))
-    writer.emit(0x95)
+    _finish(writer)
+    starts = [_function(writer, number, count) for number in range(count)]
+    called = {number for _, number in writer.calls}
+    if functions and len(called) < count:
+        return program(seed + 1_000_003, care, functions)
+    for at, number in writer.calls:
+        writer.insns[at] = (0x85, 0, 1, 0, starts[number] - at - 1)
     return ProgramSpec(kind, encode(writer.insns), f"r{seed}", maps=dict(writer.maps))
+
+
+def _finish(writer: Writer) -> None:
+    if writer.careful() or writer.regs.get(0) == "num":
+        if writer.regs.get(0) != "num" or writer.rng.random() < 0.5:
+            writer.emit(0xB7, 0, 0, 0, writer.rng.choice((0, 1)))
+    writer.emit(0x95)
+
+
+def _function(writer: Writer, number: int, count: int) -> int:
+    start = len(writer.insns)
+    writer.regs = {10: "fp", 1: "arg", 2: "arg"}
+    writer.stack = set()
+    for _ in range(writer.rng.randrange(1, 7)):
+        if writer.rng.random() < 0.2 and writer.regs.get(1) == "arg":
+            writer.use_pointer()
+        else:
+            writer.functions = count if writer.rng.random() < 0.1 else 0
+            writer.step(1)
+            writer.functions = 0
+    _finish(writer)
+    return start

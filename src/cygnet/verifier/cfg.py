@@ -53,7 +53,7 @@ def is_jump(ins: Ins) -> bool:
 
 def jump_distance(ins: Ins) -> i64:
     """How far a ja or a conditional jump goes."""
-    if ins.cls == BPF_JMP32 and ins.op == BPF_JA:
+    if ins.code == BPF_JMP32 | BPF_JA:
         return ins.imm
     return ins.off
 

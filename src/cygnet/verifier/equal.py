@@ -156,6 +156,8 @@ def covers(old: RegState, cur: RegState, precise: bool, ids: IdMap, exact: i64) 
     if kind == r.PKT or kind == r.PKT_META:
         if old.aux > cur.aux or old.off != cur.off or not ids.same(old.id, cur.id):
             return False
+        if (old.aux < 0 or cur.aux < 0) and old.aux != cur.aux:
+            return False  # at or beyond the end is more than a range
         return range_within(old, cur) and tnum_in(old.value, old.mask, cur.value, cur.mask)
     if kind == r.STACK:
         return _exact(old, cur, ids) and old.frame == cur.frame

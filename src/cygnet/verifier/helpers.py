@@ -66,6 +66,8 @@ def find(env: Env, number: i64) -> Helper:
     try:
         helper = row(number)
     except KeyError:
+        if number == 0:
+            raise Reject("program of this type cannot use helper bpf_unspec#0", EINVAL) from None
         raise Reject(f"invalid func unknown#{number}", EINVAL) from None
     programs = helper.programs
     if env.prog_type not in programs and env.prog_type != "ext":

@@ -142,7 +142,7 @@ def resolve_variable(env: Env, ins: Ins, btf_fd: int, at: int) -> None:
         ins.var_type, ins.map_off = r.MEM | r.RDONLY, 0
         return
     if type.kind != k.VAR:
-        raise Reject(f"pseudo btf_id {ins.imm} in ldimm64 isn't KIND_VAR or KIND_FUNC.", EINVAL, at)
+        raise Reject(f"pseudo btf_id {ins.imm} in ldimm64 isn't KIND_VAR or KIND_FUNC", EINVAL, at)
     target = resolve(type.type)
     ins.btf, ins.btf_id = btf, type.type.id
     if _is_percpu(btf, ins.imm):

@@ -99,6 +99,9 @@ def resolve(env: Env) -> None:
             continue
         if not env.gpl:
             raise Reject("cannot call kernel function from non-GPL compatible program", EINVAL, at)
+        if ins.off:
+            why = "negative offset disallowed for kernel function call" if ins.off < 0 else ""
+            raise Reject(why or "failed to find BTF for kernel function", EINVAL, at)
         if ins.imm not in made:
             try:
                 func = btf.type(ins.imm)

@@ -55,6 +55,8 @@ _ALIGN_NAMES: Final[dict[int, str]] = {
 
 def source(env: Env, regno: i64) -> RegState:
     """A register that an instruction reads."""
+    if regno > 10:
+        raise Reject(f"R{regno} is invalid", EINVAL)
     reg = env.regs()[regno]
     if reg.type == NOT_INIT:
         raise Reject(f"R{regno} !read_ok", EACCES)
@@ -62,6 +64,8 @@ def source(env: Env, regno: i64) -> RegState:
 
 
 def destination(env: Env, regno: i64) -> None:
+    if regno > 10:
+        raise Reject(f"R{regno} is invalid", EINVAL)
     if regno == 10:
         raise Reject("frame pointer is read only", EACCES)
 
@@ -439,8 +443,7 @@ _RMW = frozenset(
 )  # fmt: skip
 
 
-def _atomic_target(env: Env, regno: i64, what: str) -> None:
-    reg = env.regs()[regno]
+def _atomic_target(reg: RegState, regno: i64, what: str) -> None:
     kind = reg.type & r.KIND
     if kind in (r.CTX, r.PKT, r.PKT_META, r.FLOW_KEYS, r.SOCKET, r.SOCK_COMMON, r.TCP_SOCK, r.XDP_SOCK):
         raise Reject(f"BPF_ATOMIC {what} R{regno} {type_text(reg.type)} is not allowed", EACCES)
@@ -448,42 +451,35 @@ def _atomic_target(env: Env, regno: i64, what: str) -> None:
 
 def atomic(env: Env, ins: Ins) -> None:
     if ins.imm == BPF_LOAD_ACQ:
-        source(env, ins.src)
-        _atomic_target(env, ins.src, "loads from")
+        pointer = source(env, ins.src)
         load(env, ins, True, False)
+        _atomic_target(pointer, ins.src, "loads from")
         return
     if ins.imm == BPF_STORE_REL:
-        source(env, ins.dst)
-        _atomic_target(env, ins.dst, "stores into")
+        pointer = source(env, ins.dst)
         store(env, ins, True)
+        _atomic_target(pointer, ins.dst, "stores into")
         return
     if ins.imm not in _RMW:
         raise Reject(f"BPF_ATOMIC uses invalid atomic opcode {ins.imm & U32_MAX:02x}")
     if ins.code & BPF_SIZE_MASK not in (0x00, 0x18):
         raise Reject("invalid atomic operand size")
     source(env, ins.src)
-    type = source(env, ins.dst).type
+    target = source(env, ins.dst)
     loaded: i64 = -1
     if ins.imm == BPF_CMPXCHG:
         source(env, 0)
-    _atomic_target(env, ins.dst, "stores into")
+    _atomic_target(target, ins.dst, "stores into")
     if ins.imm & BPF_FETCH:
         loaded = 0 if ins.imm == BPF_CMPXCHG else ins.src
         destination(env, loaded)
+        env.regs()[loaded] = unknown()
     access(env, ins.dst, ins.off, ins.size, False, -1, True, False)
     if loaded >= 0:
-        # the address is read before the register is overwritten, should they be the same
-        pointer = env.regs()[ins.dst]
         access(env, ins.dst, ins.off, ins.size, False, loaded, True, False)
-        if loaded == ins.dst:
-            got = env.regs()[loaded]
-            env.regs()[loaded] = pointer
-            access(env, ins.dst, ins.off, ins.size, True, -1, True, False)
-            env.regs()[loaded] = got
-            return
+    if target.type == r.ARENA:
+        same_pointer(env, ins, target.type)
     access(env, ins.dst, ins.off, ins.size, True, -1, True, False)
-    if type == r.ARENA:
-        same_pointer(env, ins, type)
 
 
 def is_sign_load(ins: Ins) -> bool:

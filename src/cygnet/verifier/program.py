@@ -148,9 +148,6 @@ def resolve(env: Env, spec: ProgramSpec) -> None:
             continue
         if not known_code(ins.code):
             raise Reject(f"unknown opcode {ins.code:02x}", EINVAL, at)
-        for regno in (ins.dst, ins.src):
-            if regno > 10:
-                raise Reject(f"R{regno} is invalid", EINVAL, at)
         at += 1
 
 
@@ -162,8 +159,6 @@ def _resolve_wide(env: Env, spec: ProgramSpec, at: int, infos: dict[int, MapInfo
         raise Reject("invalid bpf_ld_imm64 insn", EINVAL, at)
     high = insns[at + 1].imm
     ins.imm64 = high << 32 | ins.imm & 0xFFFFFFFF
-    if ins.dst > 10:
-        raise Reject(f"R{ins.dst} is invalid", EINVAL, at)
     name = names.get(at)
     if name is not None and ins.src == 0:
         ins.src = 2 if any(reloc.insn == at and reloc.kind == "map_value" for reloc in spec.relocs) else 1
@@ -202,6 +197,8 @@ def _map_of(env: Env, spec: ProgramSpec, at: int, ins: Ins, infos: dict[int, Map
             found = ordered[ins.imm]
         elif len(ordered) == 1:
             found = ordered[0]
+    if found is None and ins.src in (5, 6):
+        raise Reject("fd_idx without fd_array is invalid", 71, at)
     if found is None:
         raise Reject(f"fd {ins.imm} is not pointing to valid bpf_map", 9, at)
     info = infos.get(id(found))

@@ -25,8 +25,8 @@ def push(env: Env, ins: Ins, meta: Call, setup: Setup) -> None:
     sub = env.subs[number]
     sub.is_cb = True
     caller = env.cur.frame()
-    if setup is timer or setup is work:
-        _push_async(env, number, meta, setup, setup is work)
+    if setup is timer or setup is work or setup is task_work:
+        _push_async(env, number, meta, setup, setup is not timer)
         return
     state = env.push(sub.start, env.insn)
     callee = calls.enter(env, state, number, env.insn)
@@ -122,7 +122,12 @@ def timer(env: Env, caller: Frame, callee: Frame, meta: Call) -> None:
 
 
 def work(env: Env, caller: Frame, callee: Frame, meta: Call) -> None:
-    """bpf_wq_set_callback and bpf_task_work_schedule: the same, and it may sleep."""
+    """bpf_wq_set_callback: the same, and it may sleep."""
+    timer(env, caller, callee, meta)
+
+
+def task_work(env: Env, caller: Frame, callee: Frame, meta: Call) -> None:
+    """bpf_task_work_schedule: the same, and the result does not matter."""
     _async_map(callee, meta)
     _returns(callee, -0x80000000, 0x7FFFFFFF)
 

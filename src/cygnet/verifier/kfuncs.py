@@ -197,8 +197,10 @@ def _call_back(env: Env, ins: Ins, meta: Meta) -> None:
     name = meta.kfunc.name
     if name == "bpf_rbtree_add_impl":
         callbacks.push(env, ins, meta, graphs.less_callback)
-    elif name == "bpf_wq_set_callback_impl" or name.startswith("bpf_task_work_schedule"):
+    elif name == "bpf_wq_set_callback_impl":
         callbacks.push(env, ins, meta, callbacks.work)
+    elif name.startswith("bpf_task_work_schedule"):
+        callbacks.push(env, ins, meta, callbacks.task_work)
 
 
 def _regions(env: Env, kfunc: Kfunc) -> None:

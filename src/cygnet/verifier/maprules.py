@@ -130,6 +130,10 @@ def check_program(env: Env) -> None:
                 raise Reject("socket filter progs cannot use bpf_spin_lock yet", EINVAL)
             if tracer:
                 raise Reject("tracing progs cannot use bpf_spin_lock yet", EINVAL)
+        if tracer and "timer" in kinds:
+            raise Reject("tracing progs cannot use bpf_timer yet", EINVAL)
+        if tracer and "wq" in kinds:
+            raise Reject("tracing progs cannot use bpf_wq yet", EINVAL)
         if info.kind == "struct_ops":
             raise Reject("bpf_struct_ops map cannot be used in prog", EINVAL)
         if env.sleepable and info.kind not in _SLEEPABLE_MAPS:

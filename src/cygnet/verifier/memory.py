@@ -153,17 +153,17 @@ def check_map_range(env: Env, regno: i64, off: i64, size: i64, zero_ok: bool, by
         start = field.off
         if not (reg.smin + off < start + field.size and start < reg.umax + off + size):
             continue
+        name = _FIELD_NAMES.get(field.kind, field.kind)
         if not field.kind.startswith("kptr") and field.kind != "uptr":
-            name = _FIELD_NAMES.get(field.kind, field.kind)
             raise Reject(f"{name} cannot be accessed directly by load/store", EACCES)
         if by_helper:
-            raise Reject(f"{field.kind} cannot be accessed indirectly by helper", EACCES)
+            raise Reject(f"{name} cannot be accessed indirectly by helper", EACCES)
         if reg.mask:
-            raise Reject(f"{field.kind} access cannot have variable offset", EACCES)
+            raise Reject(f"{name} access cannot have variable offset", EACCES)
         if start != off + reg.value:
-            raise Reject(f"{field.kind} access misaligned expected={start} off={off + reg.value}", EACCES)
+            raise Reject(f"{name} access misaligned expected={start} off={off + reg.value}", EACCES)
         if size != 8:
-            raise Reject(f"{field.kind} access size must be BPF_DW", EACCES)
+            raise Reject(f"{name} access size must be BPF_DW", EACCES)
 
 
 _FIELD_NAMES: Final[dict[str, str]] = {
@@ -177,6 +177,8 @@ _FIELD_NAMES: Final[dict[str, str]] = {
     "rb_root": "bpf_rb_root",
     "rb_node": "bpf_rb_node",
     "refcount": "bpf_refcount",
+    "kptr_untrusted": "kptr",
+    "kptr_percpu": "percpu_kptr",
 }
 
 

@@ -29,7 +29,8 @@ from __future__ import annotations
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
+    from typing import Any
 
     from cygnet.source import Span
 
@@ -115,7 +116,10 @@ class VerifierError(CygnetError):
     """A program that a verifier refuses.
 
     `insn` is the instruction's index, `log` the verifier's own words, `span` the user's text.
+    `explanation` is what the explainer makes of it (verifier.explaining.Explanation), found when it is asked for.
     """
+
+    explainer: Callable[[], Any] | None = None
 
     def __init__(
         self,
@@ -132,6 +136,19 @@ class VerifierError(CygnetError):
         self.log = log
         self.span = span
         self.hints = tuple(hints)
+
+    @property
+    def reason(self) -> str:
+        """What is wrong, in the verifier's words."""
+        return self.message
+
+    @property
+    def explanation(self) -> Any:
+        """None when nobody can explain it."""
+        if self.explainer is not None:
+            self._explanation = self.explainer()
+            self.explainer = None
+        return getattr(self, "_explanation", None)
 
 
 class KernelVerifierError(VerifierError):

@@ -19,6 +19,7 @@ COMMANDS = {
     "disasm": ("cygnet.cli.disasm", "disassemble eBPF instructions"),
     "run": ("cygnet.cli.run", "run eBPF instructions in user space and print r0"),
     "debug": ("cygnet.cli.debug", "step through eBPF instructions in user space"),
+    "verify": ("cygnet.cli.verify", "tell whether Linux would accept a program, and if not, why"),
 }
 
 

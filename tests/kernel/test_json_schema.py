@@ -75,6 +75,29 @@ def test_output_fits_the_schema(program: str, types: set[str], options: list[str
     assert types <= seen
 
 
+@pytest.mark.parametrize(
+    ("words", "types"),
+    [
+        (
+            ["list", "--json", "-v", "tracepoint:sched:sched_wak*", "software:dummy", "struct sock_filt*"],
+            {"probe", "ctype"},
+        ),
+        (["trace", "-l", "-f", "json", "-e", "begin { } profile:hz:9 { }"], {"probe"}),
+    ],
+)
+def test_lists_fit_the_schema(words: list[str], types: set[str]) -> None:
+    command = [sys.executable, "-c", ENTRY, *words]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    lines = [json.loads(line) for line in done.stdout.splitlines()]
+    assert check(lines) == types
+    shown = {line["data"]["name"]: line["data"] for line in lines}
+    if "ctype" in types:
+        assert "pid_t pid" in shown["tracepoint:sched:sched_wakeup"]["fields"]
+        (text,) = shown["struct sock_filter"]["definitions"]
+        theirs = subprocess.run(["bpftrace", "-lv", "struct sock_filter"], capture_output=True, text=True, check=True)
+        assert text == theirs.stdout.strip()
+
+
 def test_events_that_no_program_saw() -> None:
     """A timer interrupts a long program, and its own program cannot run then."""
     if not Path("/sys/kernel/tracing/events/irq_vectors/local_timer_entry").exists():

@@ -38,6 +38,8 @@ def _checked(args: list[str]) -> int:
     """Run a command; what it does not tell of itself ends as one line."""
     try:
         return _dispatch(args)
+    except SystemExit as end:  # of argparse
+        return end.code if isinstance(end.code, int) else 1
     except KeyboardInterrupt:
         return INTERRUPTED
     except Exception as error:

@@ -22,9 +22,9 @@ The text is what the kernel's verifier prints, one instruction a line:
 
 
 def _options(argv: Sequence[str]) -> Namespace:
-    from argparse import ArgumentParser, RawDescriptionHelpFormatter
+    from cygnet.cli.arguments import Parser
 
-    parser = ArgumentParser("cygnet asm", description=HELP, epilog=_EPILOG, formatter_class=RawDescriptionHelpFormatter)
+    parser = Parser("cygnet asm", HELP, _EPILOG)
     parser.add_argument("file", nargs="?", default="-", help="the text; - is the standard input, and the default")
     parser.add_argument("-e", dest="text", metavar="LINE", action="append", help="a line of text; may be repeated")
     parser.add_argument("-o", dest="output", metavar="FILE", help="write there")

@@ -16,9 +16,9 @@ _EPILOG = "Commands come from the standard input, or from -e; `help` lists them.
 
 
 def _options(argv: Sequence[str]) -> Namespace:
-    from argparse import ArgumentParser
+    from cygnet.cli.arguments import Parser
 
-    parser = ArgumentParser("cygnet debug", description=HELP, epilog=_EPILOG)
+    parser = Parser("cygnet debug", HELP, _EPILOG)
     parser.add_argument("file", nargs="?", help="what to run: FILE.s, FILE.bin")
     parser.add_argument("--hex", metavar="CODE", help="the instructions themselves, in hex")
     parser.add_argument("--memory", metavar="HEX", default="", help="bytes that the program can read and write")

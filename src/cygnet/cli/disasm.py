@@ -15,9 +15,9 @@ _SHF_EXECINSTR = 4
 
 
 def _options(argv: Sequence[str]) -> Namespace:
-    from argparse import ArgumentParser
+    from cygnet.cli.arguments import Parser
 
-    parser = ArgumentParser("cygnet disasm", description=HELP)
+    parser = Parser("cygnet disasm", HELP)
     parser.add_argument(
         "file", nargs="?", default="-", help="raw bytes, hex digits or a BPF object; - is standard input"
     )
@@ -29,32 +29,25 @@ def _options(argv: Sequence[str]) -> Namespace:
 
 
 def _read(options: Namespace) -> bytes:
-    if options.hex is not None:
-        return str(options.hex).encode()
-    if options.file == "-":
-        return sys.stdin.buffer.read()
-    from cygnet.errors import UsageError
+    from cygnet.cli.machine import read, unhex
 
-    try:
-        with open(options.file, "rb") as file:
-            return file.read()
-    except OSError as error:
-        raise UsageError(f"cannot read {options.file}: {error.strerror}") from None
+    return unhex(options.hex, "-e") if options.hex is not None else read(options.file)
 
 
-def _unhex(data: bytes) -> bytes:
-    """Bytes written as hex digits, or the data itself when it is something else."""
-    try:
-        return bytes.fromhex(data.decode("ascii")) if data.strip() else data
-    except ValueError:
-        return data
+def _unhex(data: bytes, name: str) -> bytes:
+    """Bytes written as hex digits, or the data itself when it is no text."""
+    from cygnet.cli.machine import text_of, unhex
+
+    text = text_of(data)
+    return data if text is None else unhex(text, "the standard input" if name == "-" else name)
 
 
 def _parts(options: Namespace) -> Iterator[tuple[str, bytes, str]]:
     """(title, instructions, byte order) of each piece of code in the input."""
     data = _read(options)
     if data[:4] != b"\x7fELF":
-        yield "", _unhex(data), "big" if options.big_endian else "little"
+        code = data if options.hex is not None else _unhex(data, options.file)
+        yield "", code, "big" if options.big_endian else "little"
         return
     from cygnet.elf.reader import Elf
     from cygnet.errors import ElfError

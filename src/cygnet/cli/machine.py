@@ -26,12 +26,12 @@ def program_of(path: str | None, hex_code: str | None) -> Program:
 
     if hex_code is not None:
         return Program(unhex(hex_code, "--hex"))
-    data = _read(path or "-")
+    data = read(path or "-")
     if path is not None and path.endswith((".s", ".asm")):
         return _assembled(data, path)
     if path is not None and path.endswith(".bin"):
         return Program(data, name=path)
-    text = _text(data)
+    text = text_of(data)
     if text is None:
         return Program(data, name=path or "stdin")
     try:
@@ -40,7 +40,7 @@ def program_of(path: str | None, hex_code: str | None) -> Program:
         return _assembled(data, path or "stdin")
 
 
-def _read(path: str) -> bytes:
+def read(path: str) -> bytes:
     if path == "-":
         return sys.stdin.buffer.read()
     try:
@@ -50,7 +50,7 @@ def _read(path: str) -> bytes:
         raise UsageError(f"cannot read {path}: {error.strerror}") from None
 
 
-def _text(data: bytes) -> str | None:
+def text_of(data: bytes) -> str | None:
     """The data as text, or None when it is raw instructions."""
     try:
         text = data.decode()
@@ -68,7 +68,7 @@ def _assembled(data: bytes, name: str) -> Program:
     from cygnet.spec.objects import LineInfo
     from cygnet.vm.program import Program
 
-    text = _text(data)
+    text = text_of(data)
     if text is None:
         raise UsageError(f"cannot read {name}: not a text")
     done = assemble_source(Source(name, text), helper_id)

@@ -31,6 +31,7 @@ _LONG = {
 _SHORT_VALUES = frozenset("efopcdBI")
 _SHORT = frozenset("lvhVqkb") | _SHORT_VALUES
 STAGES = ("all", "parse", "ast", "types", "ir", "codegen", "codegen-opt", "dis", "libbpf", "verifier")
+_LAST_PID = 1 << 22
 MODES = ("codegen", "compiler-bench", "bench", "test", "format")
 
 
@@ -169,12 +170,18 @@ def _mode(request: Request, value: str) -> None:
 
 
 def _program(request: Request, value: str) -> None:
+    if request.program is not None:
+        error = UsageError("-e was given twice: a run has one program")
+        error.hints = ("one -e can hold several probes: -e 'begin { … } end { … }'",)
+        raise error
     request.program = value
 
 
 def _pid(request: Request, value: str) -> None:
-    if not (value.isdecimal() and 0 < int(value) <= 1 << 22):
-        raise UsageError(f"-p wants the id of a process, not {value!r}")
+    if not (value.isascii() and value.isdecimal()):
+        raise UsageError(f"Failed to parse pid: pid '{value}' is not a valid decimal number")
+    if not 0 < int(value[:9]) <= _LAST_PID or len(value) > 9:
+        raise UsageError(f"Failed to parse pid: pid '{value}' out of valid pid range [1,{_LAST_PID}]")
     request.options.pid = int(value)
 
 

@@ -19,11 +19,10 @@ The program finds the memory's address in r1 (0 without memory) and its length i
 
 
 def _options(argv: Sequence[str]) -> Namespace:
-    from argparse import ArgumentParser, RawDescriptionHelpFormatter
-
+    from cygnet.cli.arguments import Parser
     from cygnet.vm import ENGINES
 
-    parser = ArgumentParser("cygnet run", description=HELP, epilog=_EPILOG, formatter_class=RawDescriptionHelpFormatter)
+    parser = Parser("cygnet run", HELP, _EPILOG)
     parser.add_argument("file", nargs="?", help="what to run: FILE.s, FILE.bin")
     parser.add_argument("--hex", metavar="CODE", help="the instructions themselves, in hex")
     parser.add_argument("--memory", metavar="HEX", default="", help="bytes that the program can read and write")

@@ -10,14 +10,24 @@ if TYPE_CHECKING:
 
 
 def _list(request: Request) -> int:
-    from cygnet.cli.list import show, show_program
+    from cygnet.cli.listed import show, show_program
 
     if request.program is not None or request.file:
         from cygnet.cli.program import text
         from cygnet.source import Source
 
         return show_program(Source(*text(request)), request.options)
-    return show(request.search, request.options.verbose)
+    if request.search.endswith(".bt"):
+        _warn_of_file(request.search)
+    return show(request.search, request.options.verbose, request.options.format == "json")
+
+
+def _warn_of_file(name: str) -> None:
+    from cygnet.cli.failures import warn
+    from cygnet.errors import UsageError
+
+    text = f"It appears that '{name}' is a filename but the file does not exist. Treating '{name}' as a search pattern."
+    warn(UsageError(text), sys.stderr)
 
 
 def _help(request: Request) -> int:

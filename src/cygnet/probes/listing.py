@@ -16,54 +16,59 @@ INDENT = "    "
 
 
 def list_probes(pattern: str | None, target: Target, verbose: bool = False) -> Iterator[str]:
-    """The lines of ``-l``: every probe that matches the pattern, by provider.
+    """The lines of ``-l``: every probe that matches the pattern, with its fields below it when `verbose`."""
+    return _lines(find_probes(pattern, target), target, verbose)
+
+
+def find_probes(pattern: str | None, target: Target) -> Iterator[tuple[Provider, str]]:
+    """(provider, name) of every probe that matches the pattern, by provider.
 
     ``PROVIDER:REST`` lists one provider (or, with a wildcard in it, several); a lone provider's name all
     of its probes; text without a colon is looked for in all names, whole names when it holds a wildcard.
     Raises TraceSyntaxError for an unknown provider, ProbeError for a binary that cannot be read.
     """
     if not pattern or pattern in ("*", "*:*"):
-        return _everywhere(lambda name: True, target, verbose)
+        return _everywhere(lambda name: True, target)
     head, colon, rest = pattern.partition(":")
     row = provider(head)
     if row is not None:
-        return _of_provider(row, rest, target, verbose)
+        return _of_provider(row, rest, target)
     if not colon:
         wanted = matcher(pattern) if "*" in pattern else matcher(f"*{pattern}*")
-        return _everywhere(wanted, target, verbose)
+        return _everywhere(wanted, target)
     rows = [row for row in ROWS if matcher(head)(row.name)]
     if not rows:
         from cygnet.probes.closest import did_you_mean
 
         raise TraceSyntaxError(f"unknown probe type: {head}", None, did_you_mean(head, [row.name for row in ROWS]))
-    return (line for row in rows for line in _if_any(row, rest, target, verbose))
+    return (found for row in rows for found in _if_any(row, rest, target))
 
 
-def _everywhere(wanted: Callable[[str], bool], target: Target, verbose: bool) -> Iterator[str]:
+def _everywhere(wanted: Callable[[str], bool], target: Target) -> Iterator[tuple[Provider, str]]:
     for row in ROWS:
         if row.file == "special":  # these are always there
             continue
         for name in row.names(target):
             if wanted(name):
-                yield from _lines(row, name, target, verbose)
+                yield row, name
 
 
-def _if_any(row: Provider, rest: str, target: Target, verbose: bool) -> Iterator[str]:
+def _if_any(row: Provider, rest: str, target: Target) -> Iterator[tuple[Provider, str]]:
     """As `_of_provider`, for one of several providers: what is no binary to it is no mistake."""
     try:
-        yield from _of_provider(row, rest, target, verbose)
+        yield from _of_provider(row, rest, target)
     except ProbeError:
         return
 
 
-def _of_provider(row: Provider, rest: str, target: Target, verbose: bool) -> Iterator[str]:
+def _of_provider(row: Provider, rest: str, target: Target) -> Iterator[tuple[Provider, str]]:
     select = getattr(row.module, "select", None)
     if select is not None and rest:
         chosen: Iterator[str] = select(row, rest, target)
     else:
         chosen = filter(_pattern(rest), row.names(target))
     for name in chosen:
-        yield from _lines(row, name, target, verbose)
+        yield row, name
 
 
 def _pattern(rest: str) -> Callable[[str], bool]:
@@ -74,9 +79,18 @@ def _pattern(rest: str) -> Callable[[str], bool]:
     return lambda name: test(name) or test(name.rstrip(":")) or test(name.partition(":")[2])
 
 
-def _lines(row: Provider, name: str, target: Target, verbose: bool) -> Iterator[str]:
-    yield f"{row.name}:{name}" if name else row.name
-    describe = getattr(row.module, "describe", None) if verbose else None
-    if describe is not None:
-        for line in describe(row, name, target):
+def full_name(row: Provider, name: str) -> str:
+    return f"{row.name}:{name}" if name else row.name
+
+
+def fields(row: Provider, name: str, target: Target) -> list[str]:
+    """What a program finds at a probe, each as a C declaration; empty where nothing is known."""
+    describe = getattr(row.module, "describe", None)
+    return list(describe(row, name, target)) if describe is not None else []
+
+
+def _lines(found: Iterator[tuple[Provider, str]], target: Target, verbose: bool) -> Iterator[str]:
+    for row, name in found:
+        yield full_name(row, name)
+        for line in fields(row, name, target) if verbose else ():
             yield INDENT + line

@@ -143,7 +143,7 @@ def test_legality_agrees_with_the_verifier(rawbpf):
         "r1 = 1\nr1 s%= 0": False,
         "r1 = 1\nw1 %= 5": True,
         "r10 = 1": False,
-        "r11 = 1": False,
+        ".insn 0xb7, 11, 0, 0, 1": False,
         "r1 = 1\n.insn 0xb7, 1, 1, 0, 0": False,
         "r1 = 1\n.insn 0xb7, 1, 0, 3, 0": False,
         "r1 = 1\n.insn 0xbf, 2, 1, 24, 0": False,

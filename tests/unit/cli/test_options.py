@@ -69,7 +69,8 @@ def test_options(args: list[str], name: str, value: object) -> None:
         ["-p", "0", "-e", "X"], ["-c", "ls", "-p", "1", "-e", "X"], ["-k", "--no-warnings", "-e", "X"],
         ["--no-warnings", "-k", "-e", "X"], ["--unknown"], ["-z"], ["--mode", "x"], ["--test", "--bench"],
         ["--quiet=1"], ["--no"], ["-d", "nonsense,ast", "--pid"], ["--debug=nonsense"], ["-l", "a", "b"],
-        ["--emit-elf", "F", "-e", "X"], ["--aot", "F", "-e", "X"],
+        ["-e", "X", "-e", "Y"], ["-eX", "-qeY"], ["-p", "²", "-e", "X"], ["-p", "9" * 5000, "-e", "X"],
+        ["-p", "4194305", "-e", "X"], ["--emit-elf", "F", "-e", "X"], ["--aot", "F", "-e", "X"],
     ],
 )  # fmt: skip
 def test_what_makes_no_sense(args: list[str]) -> None:

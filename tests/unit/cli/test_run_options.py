@@ -11,7 +11,7 @@ from cygnet.cli.run import run
 def test_a_budget_out_of_range(budget: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as end:
         run(["--hex", "9500000000000000", "--budget", budget])
-    assert end.value.code == 2
+    assert end.value.code == 1
     assert "--budget wants a number of instructions" in capsys.readouterr().err
 
 

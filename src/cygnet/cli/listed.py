@@ -1,0 +1,92 @@
+"""What lists say: probes and types by pattern, the probes of a program; as text or JSON."""
+
+from __future__ import annotations
+
+import sys
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from cygnet.kernel.target import LiveTarget
+    from cygnet.session.options import Options
+    from cygnet.source import Source
+
+
+def show(pattern: str, verbose: bool, as_json: bool = False) -> int:
+    """Print the probes or types that match; 1 when there are none."""
+    from cygnet.cli.types import wanted
+    from cygnet.kernel.target import LiveTarget
+
+    target, status = LiveTarget(), 0
+    for part in pattern.split(",") if pattern else [""]:
+        lines = _types if wanted(part) else _probes
+        if not _write(lines(part.strip(), target, verbose, as_json)):
+            _nothing(part.strip())
+            status = 1
+    return status
+
+
+def _write(lines: Iterator[str]) -> bool:
+    """Whether there was anything."""
+    write, some = sys.stdout.write, False
+    for line in lines:
+        write(line + "\n")
+        some = True
+    return some
+
+
+def _nothing(pattern: str) -> None:
+    print(f"ERROR: nothing matches {pattern or 'at all'!r}", file=sys.stderr)
+    if "*" not in pattern:
+        print("HINT: a * stands for any letters: 'tracepoint:sched:*', '*open*'", file=sys.stderr)
+
+
+def _probes(pattern: str, target: LiveTarget, verbose: bool, as_json: bool) -> Iterator[str]:
+    from cygnet.probes import listing
+
+    if not as_json:
+        yield from listing.list_probes(pattern or None, target, verbose)
+        return
+    encode = _json()
+    for row, name in listing.find_probes(pattern or None, target):
+        data: dict[str, object] = {"name": listing.full_name(row, name), "provider": row.name}
+        if verbose:
+            data["fields"] = listing.fields(row, name, target)
+        yield encode({"type": "probe", "data": data})
+
+
+def _types(pattern: str, target: LiveTarget, verbose: bool, as_json: bool) -> Iterator[str]:
+    from cygnet.cli.types import definitions, matching
+
+    encode = _json() if as_json else None
+    for name, found in matching(pattern, target):
+        if encode is not None:
+            data: dict[str, object] = {"name": name}
+            if verbose:
+                data["definitions"] = definitions(found)
+            yield encode({"type": "ctype", "data": data})
+        elif verbose:
+            yield from (text + "\n" for text in definitions(found))
+        else:
+            yield name
+
+
+def _json() -> Callable[[object], str]:
+    from json import dumps
+
+    return dumps
+
+
+def show_program(source: Source, options: Options) -> int:
+    """Print the probes that a program would attach."""
+    from cygnet.cli.program import compiled
+    from cygnet.kernel.target import LiveTarget
+
+    encode = _json()
+    for link in compiled(source, options, LiveTarget()).links:
+        if options.format == "json":
+            print(encode({"type": "probe", "data": {"name": link.probe, "provider": link.probe.partition(":")[0]}}))
+        else:
+            print(link.probe)
+    return 0

@@ -15,6 +15,7 @@ from errno import EACCES, EBUSY, EINVAL, ENOENT, ENOMEM, EOPNOTSUPP, EPERM
 
 from cygnet.facts.maptypes import map_type
 from cygnet.maps import header
+from cygnet.maps.closed import closed_kind
 from cygnet.maps.failures import ENOTSUPP, creation_failure, map_failure
 from cygnet.maps.fields import may_hold, spans_between
 from cygnet.maps.memory import SPACE, copy, fill, store32, store64
@@ -387,6 +388,7 @@ class UserMap:
             if not self._users:
                 self._demolish()
                 self.host.leave(self)
+                self.__class__ = closed_kind(type(self))
 
     @property
     def closed(self) -> bool:

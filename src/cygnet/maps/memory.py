@@ -185,6 +185,7 @@ class Regions:
         self._header = Mapping(_HEADER.size)
         self._entries = Mapping(64 * ENTRY.size)
         self._last = Region(0, 0)
+        self._closed = False
         self.table = self._header.address
         self.generation = 0
         self._publish()
@@ -200,6 +201,8 @@ class Regions:
     ) -> Region:
         """Allow [start, start + size). MapError when it overlaps a region that is there."""
         region = Region(start, start + size, writable, name, item, stride)
+        if self._closed:
+            raise MapError("the machine is closed: it has no memory any more")
         at = bisect_right(self._starts, start)
         if (at and self._regions[at - 1].end > start) or (at < len(self) and self._starts[at] < region.end):
             raise MapError(f"region {name!r} overlaps another")
@@ -224,6 +227,21 @@ class Regions:
         self._last = Region(0, 0)
         self._publish()
 
+    def resize(self, region: Region, start: int, size: int) -> Region:
+        """Give a region other bounds; where it overlaps no neighbour, that is all that changes."""
+        at = bisect_right(self._starts, region.start) - 1
+        end = start + size
+        known = at >= 0 and self._regions[at] is region
+        free = known and (not at or self._regions[at - 1].end <= start)
+        if not free or (at + 1 < len(self) and self._starts[at + 1] < end) or not size:
+            self.remove(region)
+            return self.add(start, size, **{name: getattr(region, name) for name in Region._fields[2:]})
+        changed = Region(start, end, *region[2:])
+        self._starts[at], self._regions[at], self._last = start, changed, changed
+        ENTRY.pack_into(SPACE, self._entries.address + at * ENTRY.size, start, end, *changed[2:3], *changed[4:])
+        self._publish()
+        return changed
+
     def find(self, address: int, size: int, write: bool = False) -> Region | None:
         """The region that allows this access, or None."""
         last = self._last
@@ -241,6 +259,7 @@ class Regions:
         return self._regions[at] if at >= 0 and address < self._regions[at].end else None
 
     def close(self) -> None:
+        self._closed, self._last = True, Region(0, 0)
         self._starts.clear()
         self._regions.clear()
         self._entries.close()
@@ -292,10 +311,8 @@ class Block:
         """Let the program see another size, up to what was allocated in whole pages (MapError beyond)."""
         if size > self._mapping.size:
             raise MapError(f"{size} bytes do not fit a block of {self._mapping.size}")
-        old = self.region
-        self._regions.remove(old)
         self.size = size
-        self.region = self._regions.add(self.address, size, writable=old.writable, name=old.name)
+        self.region = self._regions.resize(self.region, self.address, size)
 
     def close(self) -> None:
         """Give it back; a second time does nothing. No view of it may be used afterwards."""

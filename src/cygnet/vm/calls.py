@@ -16,7 +16,6 @@ if TYPE_CHECKING:
 
     from cygnet.maps.memory import Block
     from cygnet.vm.host import Host
-    from cygnet.vm.jit.engine import Jit
     from cygnet.vm.program import Program
 
     Prepared = Callable[[bytes | bytearray | memoryview], int]
@@ -40,6 +39,7 @@ class Room:
         self.block: Block | None = None
         self.address = self.size = 0
         self.view = memoryview(b"")
+        host.closing.append(self._close)
 
     def fit(self, size: int) -> None:
         """Make it exactly so large; what is there is lost."""
@@ -51,47 +51,56 @@ class Room:
         self.size, self.address = size, self.block.address if size else 0
         self.view = SPACE[self.block.address : self.block.address + size]
 
+    def free(self) -> None:
+        """Give the memory back."""
+        if self.block is not None:
+            self._host.memory.free(self.block)
+        self._host.closing.remove(self._close)
+        self._close()
 
-def prepared(engine: Engine, program: Program) -> Prepared:
-    """A function of the context that runs the program: what can be done once is done now."""
+    def _close(self) -> None:
+        """The machine ends: whoever holds the view must not write to it any more."""
+        self.view.release()
+        self.block, self.size = None, -1
+
+
+def runner(engine: Engine, program: Program) -> Callable[[int, int], int]:
+    """A function of r1 and r2 that runs the program, and must not be called while it runs."""
     from cygnet.vm.jit.engine import Jit
 
     if isinstance(engine, Jit):
-        return _prepared_code(engine, program)
-    room, run = Room(engine.host), engine.run
-
-    def call(context: bytes | bytearray | memoryview) -> int:
-        if len(context) != room.size or not room.block:
-            room.fit(len(context))
-        room.view[:] = context
-        return run(program, room.address, room.size)
-
-    return call
+        return engine.runner(program)
+    return lambda r1, r2: engine.run(program, r1, r2)
 
 
-def _prepared_code(jit: Jit, program: Program) -> Prepared:
-    from cygnet.vm.jit.engine import CONTEXT, LENGTH, RESULT
-
-    unit, host, room, words = jit.unit(program), jit.host, Room(jit.host), jit.words
-    enter, callback = unit.prepared, jit.call_back
+def prepared(engine: Engine, program: Program) -> Prepared:
+    """A function of the context that runs the program: what can be done once is done now."""
+    run, host, room = runner(engine, program), engine.host, Room(engine.host)
     room.fit(0)
     size, address, view = 0, 0, room.view
 
     def call(context: bytes | bytearray | memoryview) -> int:
         nonlocal size, address, view
+        if host._callback is not None:  # a run inside of another must not share the memory of its context
+            return _run_apart(engine, program, context)
         if len(context) != size:
             room.fit(len(context))
             size, address, view = room.size, room.address, room.view
         view[:] = context
-        if host.settled is not jit:
-            jit.settle()
-        host.context, host._callback = address, callback
-        words[CONTEXT], words[LENGTH] = address, size
-        if status := enter():
-            jit.fail(status)
-        return words[RESULT]
+        return run(address, size)
 
     return call
+
+
+def _run_apart(engine: Engine, program: Program, context: bytes | bytearray | memoryview) -> int:
+    """With memory of its own."""
+    memory = engine.host.memory
+    block = memory.block(len(context), "context")
+    block.view[:] = context
+    try:
+        return engine.run(program, block.address if len(context) else 0, len(context))
+    finally:
+        memory.free(block)
 
 
 def run_batch(engine: Engine, program: Program, contexts: bytes | bytearray | memoryview, size: int) -> Sequence[int]:

@@ -39,7 +39,9 @@ def engine_of(name: str, host: Host, unsafe: bool = False) -> Engine:
     if name == "python":
         from cygnet.vm.translate.engine import Translator
 
-        return Translator(host)
+        translator = Translator(host)
+        host.closing.append(translator.close)
+        return translator
     if name == "interpreter":
         from cygnet.vm.interpreter import Interpreter
 

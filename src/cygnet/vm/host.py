@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from functools import cached_property
 
-from cygnet.errors import HelperFault
+from cygnet.errors import HelperFault, RuntimeFault
 from cygnet.maps.host import MapHost
 from cygnet.maps.memory import Memory, read, write
 from cygnet.vm.faults import describe_access
@@ -59,6 +59,7 @@ class Host:
         self.read_window = [0, 0]
         self.write_window = [0, 0]
         self.closing: list[Callable[[], None]] = []
+        self.closed = False
         self._callback: Callable[..., int] | None = None  # of the run that is going on
 
     @property
@@ -86,13 +87,16 @@ class Host:
         self._budget, self.settled = instructions, None
 
     def enter(self, program: Program) -> None:
-        """Give a program its number, by which function addresses find it."""
+        """Give a program its number, by which function addresses find it. RuntimeFault when the host is closed."""
+        if self.closed:
+            raise RuntimeFault("the machine is closed")
         if program.number < 0 or program.number >= len(self.programs) or self.programs[program.number] is not program:
             program.number = len(self.programs)
             self.programs.append(program)
 
     def close(self) -> None:
         """End the engines that were made for this host, and give its memory back."""
+        self.closed, self._callback = True, _ended  # prepared calls look at the latter only
         while self.closing:
             self.closing.pop()()
         self.map_host.close()
@@ -158,6 +162,10 @@ class Host:
             raise HelperFault(f"tail call through {handle:#x}, which is no program array")
         found: Program | None = array.program(index & 0xFFFFFFFF)
         return found
+
+
+def _ended(*_: object) -> int:
+    raise RuntimeFault("the machine is closed")
 
 
 def _in(what: str) -> str:

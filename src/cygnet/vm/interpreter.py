@@ -61,6 +61,7 @@ class Execution:
     def __init__(self, host: Host, program: Program, r1: int = 0, r2: int = 0, budget: int | None = None) -> None:
         self.host = host
         self.program = program
+        host.enter(program)
         self.closures = closures_of(program, host)
         self.pc = 0
         self.registers: Registers = [0, r1 & MASK64, r2 & MASK64, *[0] * 7, host.stack_top, self]
@@ -284,7 +285,6 @@ def closures_of(program: Program, host: Host) -> list[Closure]:
     """A closure for each slot, and one past the end."""
     made: tuple[Host, list[Closure]] | None = program.prepared.get("interpreter")
     if made is None or made[0] is not host:
-        host.enter(program)
         closures: list[Closure] = [_ran_off] * (len(program) + 1)
         for pc, step in program.steps.items():
             closures[pc] = _closure(step, program, host)

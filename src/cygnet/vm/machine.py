@@ -20,6 +20,7 @@ from cygnet.vm.contexts import Context, for_program
 from cygnet.vm.engines import engine_of
 from cygnet.vm.host import Host
 from cygnet.vm.linking import constants_of, resolver_of
+from cygnet.vm.packetcalls import STRUCTURES, prepared_packet
 from cygnet.vm.packets import Packet
 from cygnet.vm.program import Program
 from cygnet.vm.testrun import TestResult, test_run
@@ -137,6 +138,7 @@ class Machine:
         self._rings: dict[str, RingReader] = {}
         self._verdicts = dict(verdicts or {})
         self._resolver = resolver or resolver_of(self, target, session or {})
+        self._prepared: dict[VmProgram, Prepared] = {}
         self._room: Room | None = None
         self._depth = 0
         self._spare: Packet | None = None
@@ -214,20 +216,42 @@ class Machine:
         found = self._find(program)
         if cpu is not None:
             self.host.cpu = cpu
-        given = self._context(found, context if packet is None else packet)
+        given = context if packet is None else packet
+        if not isinstance(given, Context):
+            return (self._prepared.get(found) or self.prepare(found))(given or b"")
         with Placed(self, found, given) as placed:
+            return placed.run()
+
+    def run_apart(self, program: VmProgram, context: Input) -> int:
+        """`run` with memory of its own for the context: inside of another run, or with every instruction counted."""
+        with Placed(self, program, self._context(program, context)) as placed:
             return placed.run()
 
     def _context(self, program: VmProgram, given: Input) -> Context:
         return given if isinstance(given, Context) else for_program(program.type_name, bytes(given or b""))
 
     def prepare(self, program: str | ProgramSpec | VmProgram) -> Prepared:
-        """A function of the context that runs the program, with everything done that can be done before."""
+        """A function of the context, or of the packet, that runs the program, with everything done that can be done
+        before."""
         found = self._find(program)
-        if _has_packets(found.type_name) or self.coverage is not None:
-            return lambda given: self.run(found, given)
-        self.world.program_type = found.type_name
-        return prepared(self.engine, found.code)
+        call = self._prepared.get(found)
+        if call is None:
+            call = self._prepared[found] = self._prepare(found)
+        return call
+
+    def _prepare(self, program: VmProgram) -> Prepared:
+        if self.coverage is not None:
+            return lambda given: self.run_apart(program, given)
+        if for_program(program.type_name, b"").structure in STRUCTURES:
+            return prepared_packet(self, program)
+        call, world = prepared(self.engine, program.code), self.world
+        kind, place = program.type_name, program.spec.attach_type
+
+        def typed(given: bytes | bytearray | memoryview) -> int:
+            world.program_type, world.attach_type = kind, place
+            return call(given)
+
+        return typed
 
     def run_batch(
         self, program: str | ProgramSpec | VmProgram, contexts: bytes | bytearray | memoryview, size: int
@@ -301,6 +325,7 @@ class Machine:
         if self._depth >= 0:
             self._depth = -1
             self.programs.clear()
+            self._prepared.clear()
             self.links.clear()
             self.maps.clear()
             for ring in self._rings.values():
@@ -320,11 +345,12 @@ class Machine:
 class Placed:
     """A context in the machine's memory for as long as a run takes."""
 
-    __slots__ = ("address", "context", "machine", "packet", "program", "room")
+    __slots__ = ("_before", "address", "context", "machine", "packet", "program", "room")
 
     def __init__(self, machine: Machine, program: VmProgram, context: Context) -> None:
         self.machine, self.program, self.context = machine, program, context
         host, world = machine.host, machine.world
+        self._before = world.packet, host.packet if host._callback is not None else (0, 0)
         # a run inside of another (a helper that fires a probe) must not share the memory of its context
         if machine._room is None or machine._depth:
             self.room = Room(host)
@@ -376,10 +402,11 @@ class Placed:
 
     def close(self) -> None:
         machine, packet = self.machine, self.packet
-        machine.world.packet = None
+        machine.world.packet, machine.host.packet = self._before
+        if self.room is not machine._room:
+            self.room.free()
         if packet is None:
             return
-        machine.host.packet = (0, 0)
         packet.on_move = None
         if machine._spare is None and machine._depth == 0:
             machine._spare = packet  # the next packet goes to the same place

@@ -75,11 +75,11 @@ class Packet:
 
     def _show(self) -> None:
         """Make the region what the bounds say."""
-        old = self._region
-        if old is None or (old.start, old.end) != (self.meta, self.end):
-            if old is not None:
-                self._host.regions.remove(old)
-            self._region = self._host.regions.add(self.meta, self.end - self.meta, name="packet")
+        old, regions = self._region, self._host.regions
+        if old is None:
+            self._region = regions.add(self.meta, self.end - self.meta, name="packet")
+        elif (old.start, old.end) != (self.meta, self.end):
+            self._region = regions.resize(old, self.meta, self.end - self.meta)
 
     def load(self, offset: int, size: int) -> bytes | None:
         """`size` bytes of the data at `offset`, or None."""

@@ -116,7 +116,7 @@ class Jit:
         checked = not (self.unsafe or program.verdict)
         found = self._by_program.get((id(program), checked))
         if found is None:
-            self.host.enter(program)
+            self.host.enter(program)  # RuntimeFault when it is closed
             found = self._by_program[id(program), checked] = self._load(program, checked)
             self.units.append(found)
         return found
@@ -170,6 +170,27 @@ class Jit:
             return self.words[RESULT] if not status else self.fail(status)
         finally:
             host._callback, host.context = before, context
+
+    def runner(self, program: Program) -> Callable[[int, int], int]:
+        """`run` of one program with everything done that can be done before; it leaves the host's context changed, and
+        is not for runs inside of another. RuntimeFault when the host has been closed meanwhile."""
+        unit, host, words = self.unit(program), self.host, self.words
+        enter, callback, entered = unit.prepared, self.call_back, self.host.enter
+
+        def run(r1: int, r2: int) -> int:
+            if host.settled is not self:
+                entered(program)
+                self.settle()
+            host.context, host._callback = r1, callback
+            words[CONTEXT], words[LENGTH] = r1, r2
+            try:
+                if status := enter():
+                    self.fail(status)
+                return words[RESULT]
+            finally:
+                host._callback = None
+
+        return run
 
     def settle(self) -> None:
         """Take over what Python may have changed in the host: budget and packet."""
@@ -294,6 +315,7 @@ class Jit:
             unit.close()
         self.units.clear()
         self._by_program.clear()
+        self.host.settled = None
         self._routines.close()
         self.words.release()
         self._state.close()

@@ -140,6 +140,10 @@ class Translator:
         values = trace.tb_frame.f_locals
         return located(fault, unit.program, unit.slots[trace.tb_lineno - 1], [values[f"r{n}"] for n in range(11)])
 
+    def close(self) -> None:
+        """Forget every program: their code reaches for memory that is given back now."""
+        self._by_program.clear()
+
     # ── what translated code asks for ────────────────────────────────────────────────────────────────────
 
     def check(self, address: int, size: int, write: bool, r10: int) -> tuple[int, int, int, int]:

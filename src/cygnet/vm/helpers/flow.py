@@ -27,7 +27,7 @@ def loop(machine: Host, count: int, function: int, context: int, flags: int) -> 
     if flags:
         return -EINVAL
     if rounds > _MAX_LOOPS:
-        return -E2BIG
+        return -E2BIG & MASK32  # the verifier puts 32-bit code in the call's place (inline_bpf_loop)
     for index in range(rounds):
         if machine.call(function, index, context):
             return index + 1

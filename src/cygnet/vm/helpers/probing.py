@@ -38,6 +38,10 @@ def _read_string(machine: Host, to: int, size: int, address: int, where: str) ->
         return _fault(address, where)
     text = text[: size - 1]
     write(to, text + b"\0")
+    if where == "user" or (where == "any" and machine.world.peek(machine.regions, address, 1, "kernel") is None):
+        # strncpy_from_user copies whole words, and what is behind the NUL in the last one is zeros
+        rest = min(len(text) + 8 & ~7, size & ~7) - len(text) - 1
+        fill(to + len(text) + 1, max(rest, 0))
     return len(text) + 1
 
 

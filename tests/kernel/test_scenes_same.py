@@ -1,0 +1,29 @@
+"""Scenes for helpers: every engine in user space and the live kernel see the same."""
+
+from __future__ import annotations
+
+import pytest
+from tests.kernel.stage import in_kernel
+from tests.vmcases.scenes import Place, Scene, agrees, in_user_space
+from tests.vmcases.tasks import SCENES
+
+ENGINES = ("jit", "python", "interpreter")
+
+
+@pytest.mark.parametrize("scene", SCENES, ids=lambda scene: scene.name)
+def test_same(scene: Scene) -> None:
+    with Place() as place:
+        if scene.setup is not None:
+            scene.setup(place)
+        ours = [in_user_space(scene, place, engine) for engine in ENGINES]
+        for seen, more in ours:
+            assert agrees(scene, seen) == []
+            assert seen == ours[0][0]
+            assert more == scene.expect_after
+        if scene.why:
+            return
+        if scene.needs is not None:
+            scene.needs()
+        theirs = in_kernel(scene, place)
+        assert agrees(scene, theirs) == []
+        assert ours[0][0] == theirs

@@ -39,6 +39,7 @@ class Judge:
     def __init__(self) -> None:
         self.maps: dict[object, list[KernelMap]] = {}
         self.types: list[KernelBtf] = []
+        self.targets: dict[tuple[str, str], int] = {}
 
     def close(self) -> None:
         for maps in self.maps.values():
@@ -119,13 +120,18 @@ class Judge:
     def _target(self, spec: ProgramSpec) -> int:
         if not spec.attach_to:
             return 0
+        key = (str(spec.expected_attach_type), spec.attach_to)
+        if key not in self.targets:
+            self.targets[key] = self._find(*key)
+        return self.targets[key]
+
+    def _find(self, wanted: str, name: str) -> int:
         from cygnet.btf import FUNC, TYPEDEF, Btf
 
         btf = Btf.kernel()
-        wanted = spec.expected_attach_type
         if wanted == "TRACE_RAW_TP":
-            found = btf.find("btf_trace_" + spec.attach_to.removeprefix("btf_trace_"), TYPEDEF)
+            found = btf.find("btf_trace_" + name.removeprefix("btf_trace_"), TYPEDEF)
         else:
-            prefix = {"TRACE_ITER": "bpf_iter_", "LSM_MAC": "bpf_lsm_", "LSM_CGROUP": "bpf_lsm_"}.get(str(wanted), "")
-            found = btf.find(prefix + spec.attach_to.removeprefix(prefix), FUNC)
+            prefix = {"TRACE_ITER": "bpf_iter_", "LSM_MAC": "bpf_lsm_", "LSM_CGROUP": "bpf_lsm_"}.get(wanted, "")
+            found = btf.find(prefix + name.removeprefix(prefix), FUNC)
         return found.id if found is not None else 0

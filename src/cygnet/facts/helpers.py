@@ -239,8 +239,8 @@ _ROWS: Final = (
     (183, "get_func_arg", "int", "ctx num long_out", "tracing lsm", 0),
     (184, "get_func_ret", "int", "ctx long_out", "tracing lsm", 0),
     (185, "get_func_arg_cnt", "int", "ctx", "tracing lsm", 0),
-    (186, "get_retval", "int", "", "cgroup_sock cgroup_sock_addr cgroup_sysctl cgroup_sockopt", 0),
-    (187, "set_retval", "int", "num", "cgroup_sock cgroup_sock_addr cgroup_sysctl cgroup_sockopt", 0),
+    (186, "get_retval", "int", "", "cgroup_sock cgroup_sock_addr cgroup_sysctl cgroup_sockopt cgroup_device", 0),
+    (187, "set_retval", "int", "num", "cgroup_sock cgroup_sock_addr cgroup_sysctl cgroup_sockopt cgroup_device", 0),
     (188, "xdp_get_buff_len", "int", "ctx", "typed xdp", 0),
     (189, "xdp_load_bytes", "int", "ctx num mem_out size", "xdp", 0),
     (190, "xdp_store_bytes", "int", "ctx num mem size", "xdp", 0),
@@ -278,7 +278,7 @@ SLEEPS: Final = frozenset((148, 161, 166, 167, 168, 191, 193))  # only where a p
 RELEASES: Final = {86: 1, 132: 1, 133: 1, 194: 2, 199: 1, 200: 1}  # number of the argument that is given back
 ACQUIRES: Final = frozenset((84, 85, 99, 131, 194))  # the result must be given back
 CASTS: Final = frozenset((95, 96, 136, 137, 138, 139, 140, 196))  # the result is the argument in another type
-SOCK_COMMON_ONLY: Final = frozenset((95, 96, 98))  # take no BTF pointer for a sock
+SOCK_COMMON_ONLY: Final = frozenset((95, 96, 98, 196))  # take no BTF pointer for a sock
 
 # Arguments where they differ from the row's: (number, programs, arguments)
 _VARIANTS: Final = (

@@ -52,6 +52,33 @@ def allowed(env: Env, number: int) -> bool:
     return True
 
 
+# Functions at whose beginning and end bpf_d_path may be called
+_D_PATH: Final = frozenset(
+    "security_file_permission security_inode_getattr security_file_open security_path_truncate vfs_truncate"
+    " vfs_fallocate dentry_open vfs_getattr filp_close".split()
+)
+
+
+def free(env: Env, number: int) -> bool:
+    """May programs that are not under the GPL call a GPL-only helper here all the same?"""
+    if number == 27:
+        return env.prog_type == "perf_event"
+    return number == 173 and env.prog_type == "kprobe" and env.attach.endswith(("_MULTI", "_SESSION"))
+
+
+def fits_hook(env: Env, number: int) -> bool:
+    """May the helper be called at the function that the program is attached to? Kernel: bpf_func_proto.allowed."""
+    prog, attach = env.prog_type, env.attach
+    name = env.attach_func.name if env.attach_func is not None else ""
+    if number == 147:
+        return prog == "lsm" or attach == "TRACE_ITER" or name in _D_PATH
+    if number in (107, 108) and prog in ("tracing", "syscall"):
+        if attach in _TRAMPOLINE:
+            return attach != "MODIFY_RETURN" and not name.startswith("bpf_sk_storage")
+        return attach in ("TRACE_ITER", "TRACE_RAW_TP")
+    return True
+
+
 def check_func_ip(env: Env) -> None:
     """bpf_get_func_ip is for what runs at a function. Kernel: check_get_func_ip."""
     from cygnet.verifier.env import ENOTSUPP

@@ -72,13 +72,15 @@ def find(env: Env, number: i64) -> Helper:
     programs = helper.programs
     if env.prog_type not in programs and env.prog_type != "ext":
         raise Reject(f"program of this type cannot use helper {helper.name}#{number}", EINVAL)
-    from cygnet.verifier.helperlists import allowed
+    from cygnet.verifier import helperlists
 
-    if not allowed(env, helper.id):
+    if not helperlists.allowed(env, helper.id):
         raise Reject(f"program of this type cannot use helper {helper.name}#{number}", EINVAL)
     env.target.check_helper(helper)
-    if helper.gpl_only and not env.gpl:
+    if helper.gpl_only and not env.gpl and not helperlists.free(env, helper.id):
         raise Reject("cannot call GPL-restricted function from non-GPL compatible program", EINVAL)
+    if not helperlists.fits_hook(env, helper.id):
+        raise Reject("helper call is not allowed in probe", EINVAL)
     return helper
 
 

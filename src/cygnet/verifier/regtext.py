@@ -14,6 +14,7 @@ _PREFIXES = (
     (r.RINGBUF, "ringbuf_"),
     (r.USER, "user_"),
     (r.PERCPU, "percpu_"),
+    (r.RCU, "rcu_"),
     (r.UNTRUSTED, "untrusted_"),
     (r.TRUSTED, "trusted_"),
 )
@@ -30,14 +31,6 @@ def type_text(type: i64) -> str:
     for flag, prefix in _PREFIXES:
         if type & flag:
             head += prefix
-    if type & r.RCU and not type & r.PERCPU and head == "":
-        head = "rcu_"
-    elif type & r.RCU:
-        head = "rcu_" + head
-    if type & r.NON_OWN_REF:
-        head = "non_own_ref_" + head
-    if type & r.ALLOC:
-        head = ("alloc_" if kind != r.BTF or not type & r.NON_OWN_REF else "") + head
     return f"{head}{name}{tail}"
 
 

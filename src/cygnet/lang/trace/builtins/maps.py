@@ -20,7 +20,7 @@ ENOENT = 2
 def _split(args: Args) -> tuple[ast.MapRef | None, tuple[ast.Expr, ...]]:
     """The map and the key, of ``f(@m, k)`` and of the older ``f(@m[k])``."""
     first = args[0]
-    if isinstance(first, ast.MapIndex):
+    if isinstance(first, ast.MapIndex) and len(args) == 1:
         return first.map, first.keys
     if isinstance(first, ast.MapRef):
         rest = tuple(args[1:2])
@@ -148,7 +148,11 @@ class Len(Builtin):
                 first.type = None
                 return T.INT64
         type = c.value(first)
-        if type.kind in ("kstack", "ustack"):
+        if type.names and type.kind == "ustack":
+            c.error(
+                "len() of dw_ustack is not known in the kernel: the stack is unwound when it is printed", first.span
+            )
+        elif type.kind in ("kstack", "ustack"):
             if not _taken_here(first):
                 c.stack_lengths = True
         elif type.kind != "unknown":

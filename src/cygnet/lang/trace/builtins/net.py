@@ -99,7 +99,9 @@ class Pton(Builtin):
     arity = (1, 1)
 
     def check(self, c: Checker, node: ast.Expr, args: Args) -> Type:
-        text = literal_text(c, args[0], "pton()'s argument") or "0.0.0.0"
+        text = literal_text(c, args[0], "pton()'s argument")
+        if text is None:
+            return T.UNKNOWN
         try:
             data = _address(text)
         except (OSError, ValueError):

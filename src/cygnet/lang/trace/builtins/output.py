@@ -5,6 +5,7 @@ from __future__ import annotations
 from cygnet.lang.trace import ast
 from cygnet.lang.trace import types as T
 from cygnet.lang.trace.builtins.base import Builtin, literal, literal_text, needs_unsafe
+from cygnet.lang.trace.check.base import type_is_int
 from cygnet.lang.trace.lower.operands import Mem
 from cygnet.lang.trace.lower.unit import CONTROL, EXIT_WORD
 
@@ -126,8 +127,9 @@ class Print(Builtin):
             if c.loops and c.final:
                 c.warn("print of a whole map in a loop: it is read when user space comes to it, each time", node.span)
             for arg in args[1:]:
-                if not isinstance(literal(c, arg, "print()'s top and div"), int):
-                    c.error("print()'s top and div must be numbers", arg.span)
+                const = literal(c, arg, "print()'s top and div")
+                if const is not None and (not type_is_int(const) or const < 0):
+                    c.error("print()'s top and div must be numbers that are not negative", arg.span)
             return T.NONE
         if len(args) > 1:
             c.error("print() takes top and div only with a whole map", args[1].span)

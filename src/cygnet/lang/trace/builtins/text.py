@@ -167,8 +167,8 @@ class StrnCmp(Builtin):
         check_text(c, args[0], self.name)
         check_text(c, args[1], self.name)
         length = literal(c, args[2], "strncmp()'s length")
-        if length.__class__ is int and length < 0:
-            c.error("strncmp()'s length can not be negative", args[2].span)
+        if length is not None and (length.__class__ is not int or length < 0):
+            c.error("strncmp()'s length must be a number that is not negative", args[2].span)
         a, b = args[0].const, args[1].const
         if isinstance(a, bytes) and isinstance(b, bytes) and length.__class__ is int:
             node.const = int((a + b"\0")[:length] != (b + b"\0")[:length])

@@ -129,7 +129,10 @@ class Checker(ExprChecker):
         info = self._variables.get(key)
         if info is None:
             info = self._variables[key] = VarInfo(node.name, node.span, self.depth)
-        if node.name in self.scope.names or (not loop and self.scope.find(node.name) is not None):
+        if loop and self.scope.find(node.name) is not None:
+            self.error(f"The loop's variable {node.name} was already declared in an outer scope", node.span,
+                       ["give it a name of its own"])  # fmt: skip
+        elif node.name in self.scope.names or (not loop and self.scope.find(node.name) is not None):
             self.error(f"Variable {node.name} was already declared in this or an outer scope", node.span)
         info.written = False  # in this round
         self.scope.names[node.name] = info
@@ -348,8 +351,8 @@ class Checker(ExprChecker):
 
     # -- statements -------------------------------------------------------------------------------
 
-    def block(self, block: ast.Block, *, new_scope: bool = True) -> Type:
-        """Check a block; its type is that of its value."""
+    def block(self, block: ast.Block, *, new_scope: bool = True, statement: bool = False) -> Type:
+        """Check a block; its type is that of its value, which a `statement` does not use."""
         outer = self.scope
         if new_scope:
             self.scope = Scope(outer)
@@ -361,7 +364,7 @@ class Checker(ExprChecker):
             ended = isinstance(stmt, (ast.Return, ast.Break, ast.Continue)) or (
                 isinstance(stmt, ast.ExprStmt) and stmt.expr.type is not None and stmt.expr.type.kind == "never"
             )
-        result = self.expr(block.value) if block.value is not None else T.NONE
+        result = self.expr(block.value, statement=statement) if block.value is not None else T.NONE
         self.scope = outer
         return result
 
@@ -389,7 +392,7 @@ class Checker(ExprChecker):
             self.expr(target)
             self._compound(node)
         elif isinstance(target, ast.Var):
-            type = self.value(node.value)
+            type = self._plain(node.value)
             info = self.scope.find(target.name)
             if info is None:
                 info = self.declare(target)
@@ -402,6 +405,16 @@ class Checker(ExprChecker):
             self._assign_map(target, node.value)
         else:
             self.error("Only variables and maps can be assigned to", target.span)
+
+    def _plain(self, node: ast.Expr) -> Type:
+        """The type a variable takes from an expression: of an aggregation, the number of the moment."""
+        type = self.value(node)
+        if type.kind != "agg":
+            return type
+        if type.extra.kind in T.CASTABLE:
+            return T.as_int(type)
+        self.error(f"Map value '{T.name(type)}' can not be assigned to a variable: it can only be printed", node.span)
+        return T.UNKNOWN
 
     def _compound(self, node: ast.Assign) -> None:
         target = node.target
@@ -477,7 +490,7 @@ class Checker(ExprChecker):
         return type
 
     def stmt_Let(self, node: ast.Let) -> None:
-        type = self.value(node.value) if node.value is not None else None
+        type = self._plain(node.value) if node.value is not None else None
         info = self.declare(node.var)
         info.let = node.value is None
         if node.target is not None and not info.fixed:

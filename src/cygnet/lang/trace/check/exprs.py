@@ -61,14 +61,19 @@ class ExprChecker(OperatorChecker, AccessChecker, CastChecker):
                 return self._stray_aggregate(node)
             return self.call(node, statement=True)
         if isinstance(node, ast.Ternary):
-            self.condition(node.cond)
-            for arm in (node.then, node.orelse):
-                if arm is not None:
-                    self.expr(arm, statement=True)
-            return T.NONE
+            return self._ternary_statement(node)
         if isinstance(node, ast.IfExpr):
             return self._if(node, statement=True)
+        if isinstance(node, ast.BlockExpr):
+            return self.block(node.block, statement=True)
         return self.expr_table[node.__class__](node)
+
+    def _ternary_statement(self, node: ast.Ternary) -> Type:
+        self.condition(node.cond)
+        kinds = {self.expr(arm, statement=True).kind for arm in (node.then, node.orelse) if arm is not None}
+        if not kinds.isdisjoint(("none", "never")) and kinds - {"none", "never", "unknown"}:
+            self.error("Ternary operator must return the same type: one side has no value", node.span)
+        return T.NONE
 
     def _stray_aggregate(self, node: ast.Call) -> Type:
         self.error(f"{node.name}() must be assigned directly to a map", node.span, [f"@x = {node.name}(…)"])
@@ -151,7 +156,7 @@ class ExprChecker(OperatorChecker, AccessChecker, CastChecker):
         info.read = True
         if info.let and not info.written and self.final:
             self.warn(f"Variable {info.name} is read before it is assigned", node.span)
-        if info.type is T.UNKNOWN and self.final:
+        if info.type is T.UNKNOWN and self.final and not self.whole.errors:
             self.error(f"Variable {node.name} has no type: nothing is assigned to it", node.span)
         return info.type
 
@@ -194,6 +199,7 @@ class ExprChecker(OperatorChecker, AccessChecker, CastChecker):
             return T.UNKNOWN
         if row.statement_only and not statement:
             self.error(f"{node.name}() should not be used in an expression: it gives no value", node.span)
+            return T.UNKNOWN
         return row.check(self.whole, node, node.args)
 
     def aggregate(self, node: ast.Call) -> Agg:

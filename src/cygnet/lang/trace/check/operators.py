@@ -300,7 +300,7 @@ class OperatorChecker(CheckBase):
         if isinstance(node.cond, ast.Comptime):
             taken = node.then if node.cond.const else node.orelse
             return T.NONE if taken is None else self._branch(taken, statement)
-        then_type = self.block(node.then)
+        then_type = self.block(node.then, statement=statement)
         else_type = T.NONE if node.orelse is None else self._branch(node.orelse, statement)
         if statement:
             return T.NONE
@@ -314,7 +314,7 @@ class OperatorChecker(CheckBase):
         if isinstance(node, ast.IfExpr):
             node.type = self._if(node, statement=statement)
             return node.type  # type: ignore[no-any-return]
-        return self.block(node)
+        return self.block(node, statement=statement)
 
     def expr_BlockExpr(self, node: ast.BlockExpr) -> Type:
         return self.block(node.block)

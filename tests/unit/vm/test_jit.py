@@ -15,6 +15,7 @@ from cygnet.uapi import bpf
 from cygnet.vm.calls import prepared, run_batch
 from cygnet.vm.host import Host
 from cygnet.vm.jit import emitters, x86_64
+from cygnet.vm.jit.compile import CODES
 from cygnet.vm.jit.encoding import load_imm64, nops, rotate_into, vex_shift
 from cygnet.vm.jit.engine import Jit
 from cygnet.vm.program import Program
@@ -124,6 +125,7 @@ def test_shifts_without_bmi2(host):
     """The same results with the older instructions."""
     x86_64.use_bmi2(False)
     emitters.EMITTERS.clear()
+    CODES.clear()
     jit = Jit(host)
     x86_64.use_bmi2(False)
     try:
@@ -134,6 +136,7 @@ def test_shifts_without_bmi2(host):
     finally:
         x86_64.use_bmi2(True)
         emitters.EMITTERS.clear()
+        CODES.clear()
         jit.close()
 
 

@@ -15,16 +15,23 @@ from itertools import accumulate
 from typing import NamedTuple
 
 from cygnet.vm.jit import state
-from cygnet.vm.jit.emitters import EMITTERS, NOTHING, SUM
+from cygnet.vm.jit.emitters import NOTHING, SUM
 from cygnet.vm.jit.encoding import R9, R11, lea, mem, mov
 from cygnet.vm.jit.peephole import either
 from cygnet.vm.jit.x86_64 import REGISTERS
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any
+    from typing import Any, Protocol
 
     Window = tuple[int, int, bool]
+
+    class Source(Protocol):
+        """The program: instructions as (first two bytes, off, imm), and the code of each."""
+
+        items: list[tuple[int, int, Any]]
+        emitted: list[bytes]
+
 
 FRAME = 512
 _SIZES = (4, 2, 1, 8)  # by the size bits of the opcode
@@ -134,7 +141,7 @@ class Known:
 
     def check(self, base: int, windows: tuple[Window, ...]) -> None:
         fact = self.facts[base] or _NOTHING
-        self.facts[base] = fact._replace(windows=fact.windows + windows)
+        self.facts[base] = Fact(fact.place, fact.windows + windows, fact.alias, fact.maybe)
 
     def follow(self, key: int, off: int, imm: int) -> None:
         """What an instruction does to all this, when it is one to look at (see _EFFECTS) or a pseudo one."""
@@ -178,8 +185,9 @@ class Checker:
     `wide_slots` are displacements of slots for checks of several accesses, each used for one number of bytes only.
     """
 
-    def __init__(self, items: list[tuple[int, int, Any]], code: bytes, wide_slots: list[int]) -> None:
-        self.items = items
+    def __init__(self, source: Source, code: bytes, wide_slots: list[int]) -> None:
+        self.source = source
+        self.items = source.items
         self.touches = code[::8].translate(_TOUCHES)
         self.from_frame = code[1::8].translate(_FROM_R10)
         self.looks = code[::8].translate(_LOOKS)
@@ -202,13 +210,13 @@ class Checker:
         for reg in range(6, 10):
             fact = facts[reg]
             if fact is not None and fact.windows:
-                facts[reg] = fact._replace(windows=())
+                facts[reg] = Fact(fact.place, (), fact.alias, fact.maybe)
 
     def block(self, start: int, end: int, number: int, joined: bool) -> bytes:
         """The code of slots [start, end), which is block `number`; `joined` when jumps lead to it."""
         if joined:
             self.known = Known()
-        codes = [EMITTERS[key](off, imm) for key, off, imm in self.items[start:end]]
+        codes = self.source.emitted[start:end]
         touching = self.touches.count(1, start, end)
         if not touching:
             self._follow(start, end)

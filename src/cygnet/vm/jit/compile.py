@@ -15,7 +15,7 @@ from typing import Any
 from cygnet.vm.host import FRAME_BYTES, FUNCTIONS, MAY_GOTO_ROUNDS
 from cygnet.vm.jit import state
 from cygnet.vm.jit.checks import Checker, Site
-from cygnet.vm.jit.emitters import EMITTERS, NOTHING, WIDE
+from cygnet.vm.jit.emitters import NOTHING, WIDE, Codes
 from cygnet.vm.jit.encoding import (
     I8,
     R9,
@@ -47,8 +47,8 @@ if TYPE_CHECKING:
 AT = state.OFFSETS
 _TAIL_CALL, _MAY_GOTO, _EQUAL = 12, 0xE5, 0x4
 _INSN = struct.Struct("<Hhi")
-# the second bytes of instructions that name a register
-_MENTIONS = {reg: frozenset(b for b in range(256) if reg in (b & 15, b >> 4)) for reg in CALLEE_SAVED}
+# the registers to be kept that the second byte of an instruction names, as bits
+_MENTIONED = bytes(sum(1 << reg - 6 for reg in CALLEE_SAVED if reg in (b & 15, b >> 4)) for b in range(256))
 # keys of blocks beside slots: a function's entry, and what ends a block that was copied
 _ENTRY, _BLOCK = -(1 << 40), 1 << 40
 # every opcode of the two classes of jumps, and the packet loads: what ends a block
@@ -86,12 +86,14 @@ class Compiler:
         self.function_table = functions
         self.natives = natives
         self.items: list[tuple[int, int, Any]] = list(_INSN.iter_unpack(program.code))
+        self.emitted: list[bytes] = []  # the code of each instruction that does not end a block
         self.codes = program.code[::8]
+        self.pairs = program.code[1::8]  # registers
         self.count = len(self.items)
         self.starts = {0}
         self.leaders: set[int] = set()
         self.loops: set[int] = set()  # targets of jumps back
-        self.checker = Checker(self.items, program.code, [] if wide_slots is None else wide_slots)
+        self.checker = Checker(self, program.code, [] if wide_slots is None else wide_slots)
         self.indirect = False  # whether calls go through the table of functions
         self.function = (0, 0)
         self.lengths: dict[int, int] = {}  # of functions, by their first slots
@@ -99,6 +101,7 @@ class Compiler:
         self.first_copy = 0  # that has no block yet
         self.skipped = -1  # a jump that is not reached
         self.epilogue = b""
+        self.empties = False  # whether the function has packet loads
         # blocks, in order: code, branch kind, target (a slot, or a key of `places`), code after the branch
         self.bodies: list[bytes] = []
         self.branches: list[int] = []
@@ -113,6 +116,7 @@ class Compiler:
         ends = [match.start() for match in _ENDS.finditer(self.codes)]
         self._find_leaders(ends)
         improve(self.items, self.program.code, self.leaders)
+        self.emitted = list(map(CODES.__getitem__, self.items))
         self._emit(ends)
         return self._lay_out()
 
@@ -186,11 +190,9 @@ class Compiler:
 
     def _begin_function(self, start: int, end: int) -> None:
         self.function = (start, end)
-        pairs = frozenset(self.program.code[8 * start + 1 : 8 * end : 8])
-        saved = [REGISTERS[reg] for reg in CALLEE_SAVED if not pairs.isdisjoint(_MENTIONS[reg])]
-        self.epilogue = b"".join(map(pop, reversed(saved))) + b"\xc3"
+        saved, begin, self.epilogue = _frame(frozenset(self.pairs[start:end].translate(_MENTIONED)))
         self.entry_of[start] = self.block_of[_ENTRY - start] = len(self.bodies)
-        begin = b"".join(map(push, saved))
+        self.empties = False
         if start == 0:
             begin += b"".join([rr(b"\x31", reg, reg, wide=False) for reg in saved])
             if _MAY_GOTO in self.codes:
@@ -209,9 +211,8 @@ class Compiler:
             self.block_of[_BLOCK + copy.of] = copy.of + 1
             self._add(copy.body, ALWAYS, _BLOCK + copy.of)
         self.first_copy = len(self.checker.copies)
-        empty = self._empty_exit()
-        if empty in self.targets:
-            self.block_of[empty] = len(self.bodies)
+        if self.empties:
+            self.block_of[self._empty_exit()] = len(self.bodies)
             self._add(rr(b"\x31", RAX, RAX, wide=False) + self.epilogue, STOP)
 
     def _empty_exit(self) -> int:
@@ -237,14 +238,14 @@ class Compiler:
                 target, kind, self.skipped = over, kind ^ 1, end
             if not low_high[0] <= target < low_high[1]:
                 raise Unfit
-            self.bodies.append(b"".join([EMITTERS[key](off, imm) for key, off, imm in self.items[begin:end]]))
+            self.bodies.append(b"".join(self.emitted[begin:end]))
             self.branches.append(kind)
             self.targets.append(target)
             self.tails.append(b"")
         elif kind == _PLAIN:
-            self._add(b"".join([EMITTERS[key](off, imm) for key, off, imm in self.items[begin:end]]))
+            self._add(b"".join(self.emitted[begin:end]))
         else:
-            body = b"".join([EMITTERS[key](off, imm) for key, off, imm in self.items[begin:last]])
+            body = b"".join(self.emitted[begin:last])
             self._special(code, body, last, number)
 
     def _checked_block(self, begin: int, end: int) -> None:
@@ -283,7 +284,7 @@ class Compiler:
             body += self._spend(pc - target + 1, pc, number, len(body))
         if branch == _EQUAL and imm == 0 and key & 0xFF == 0x15:
             self.checker.not_null(key >> 8 & 15)
-        self._add(body + EMITTERS[key](off, imm), branch, target)
+        self._add(body + self.emitted[pc], branch, target)
 
     def _jumps_over(self, pc: int) -> int | None:
         """Where the jump goes that alone lies between the condition at `pc` and its target: the condition turned
@@ -466,6 +467,7 @@ class Compiler:
         code += lea(R11, R10, size) + mem(b"\x3b", R11, R9, AT["packet_bytes"], wide=True)
         load = mem(b"\x8b", R11, R9, AT["packet"], wide=True) + _PACKET_CODE[size]
         self.checker.known.lose(0)
+        self.empties = True
         return code, _CONDITION_CODES[0x20], self._empty_exit(), load
 
     # ── layout ───────────────────────────────────────────────────────────────────────────────────────────
@@ -505,6 +507,21 @@ _KINDS = [
     else _PLAIN
     for code in range(256)
 ]
+CODES = Codes(frozenset(_SPECIAL))
+_frames: dict[frozenset[int], tuple[list[int], bytes, bytes]] = {}
+
+
+def _frame(mentions: frozenset[int]) -> tuple[list[int], bytes, bytes]:
+    """The registers to keep of a function whose instructions have these bits of _MENTIONED; what saves them; what takes
+    them back and returns."""
+    found = _frames.get(mentions)
+    if found is None:
+        saved = [REGISTERS[reg] for reg in CALLEE_SAVED if any(bits >> reg - 6 & 1 for bits in mentions)]
+        leave = b"".join(map(pop, reversed(saved))) + b"\xc3"
+        found = _frames[mentions] = saved, b"".join(map(push, saved)), leave
+    return found
+
+
 _DOWN, _UP = alu_imm(0, RBP, -FRAME_BYTES), alu_imm(5, RBP, -FRAME_BYTES)
 _IS_DEEP = lea(R11, RBP, -FRAME_BYTES) + mem(b"\x3b", R11, R9, AT["stack_limit"], wide=True) + b"\x0f\x82\0\0\0\0"
 _spending: dict[int, bytes] = {}

@@ -9,6 +9,7 @@ from cygnet.vm.jit.x86_64 import COLUMN, REGISTERS, Unfit, has_bmi2, remainder
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from typing import Any
 
     from cygnet.isa.opcodes import Opcode
     from cygnet.vm.jit.x86_64 import Emit
@@ -150,3 +151,20 @@ _PSEUDO: dict[int, Maker] = {
     REMAINDER64: _remainder(True),
 }
 EMITTERS = Emitters()
+_MOST_CODES = 1 << 16
+
+
+class Codes(dict[tuple[int, int, "Any"], bytes]):
+    """The code of whole instructions, (first two bytes, off, imm), since programs say the same things again and again.
+    `ends` are the opcodes that end blocks otherwise than by a condition: nothing is emitted for them here."""
+
+    def __init__(self, ends: frozenset[int]) -> None:
+        super().__init__()
+        self._ends = ends
+
+    def __missing__(self, item: tuple[int, int, Any]) -> bytes:
+        key, off, imm = item
+        if len(self) >= _MOST_CODES:
+            self.clear()
+        code = self[item] = b"" if key < 0x10000 and key & 0xFF in self._ends else EMITTERS[key](off, imm)
+        return code

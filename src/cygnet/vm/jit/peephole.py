@@ -32,14 +32,16 @@ if TYPE_CHECKING:
 _GONE = (NOTHING, 0, 0)
 _LOOK_AHEAD = 24
 
-# opcodes: bf bc mov · 07 04 add, 17 14 sub with a number · 0f 0c add · 67 64 lsh · 77 74 rsh · c7 arsh · 4f 4c or
+# opcodes: bf bc mov · 07 04 add, 17 14 sub with a number · 0f 0c add · 67 64 lsh · 77 74 rsh · c7 arsh · 4f 4c or.
+# What all begin with comes first, so that the search skips at once what cannot match.
 _SHAPES = re.compile(
-    rb"(?P<narrow>\x67[\x77\xc7])"
-    rb"|(?P<sums>\xbf\x0f\x07)"
-    rb"|(?P<sum>\xbf[\x07\x17\x0f]|\xbc[\x04\x14\x0c])"
-    rb"|(?P<remainder>\xbc\x3c\x2c\xbc\x1c|\xbf\x3f\x2f\xbf\x1f|\xbc\x3c\x2c\x1c|\xbf\x3f\x2f\x1f)"
-    rb"|(?P<rotated>\xbc\x74\xbc\x64\x4c|\xbc\x64\xbc\x74\x4c|\xbf\x77\xbf\x67\x4f|\xbf\x67\xbf\x77\x4f)"
-    rb"|(?P<rotate>\xbc\x64\x74\x4c|\xbc\x74\x64\x4c|\xbf\x67\x77\x4f|\xbf\x77\x67\x4f)",
+    rb"[\x67\xbf\xbc](?:"
+    rb"(?<=\x67)(?P<narrow>[\x77\xc7])"
+    rb"|(?<=\xbf)(?:(?P<sums>\x0f\x07)|(?P<sum>[\x07\x17\x0f])|(?P<remainder>\x3f\x2f\xbf?\x1f)"
+    rb"|(?P<rotated>\x77\xbf\x67\x4f|\x67\xbf\x77\x4f)|(?P<rotate>\x67\x77\x4f|\x77\x67\x4f))"
+    rb"|(?<=\xbc)(?:(?P<sum32>[\x04\x14\x0c])|(?P<remainder32>\x3c\x2c\xbc?\x1c)"
+    rb"|(?P<rotated32>\x74\xbc\x64\x4c|\x64\xbc\x74\x4c)|(?P<rotate32>\x64\x74\x4c|\x74\x64\x4c))"
+    rb")",
     re.DOTALL,
 )
 
@@ -230,9 +232,12 @@ def _turns(first: tuple[int, int, Any], second: tuple[int, int, Any], t: int, d:
     return bool(right and first[2] > 0 and second[2] > 0 and first[2] + second[2] == bits)
 
 
-_REPLACE: dict[str, Callable[[Items, int], bool]] = {"narrow": _narrow, "sum": _sum, "sums": _sums}
+_REPLACE: dict[str, Callable[[Items, int], bool]] = {"narrow": _narrow, "sum": _sum, "sum32": _sum, "sums": _sums}
 _ROTATIONS: dict[str, Callable[[Items, int, Uses], bool]] = {
     "rotated": _rotated,
+    "rotated32": _rotated,
     "rotate": _rotate,
+    "rotate32": _rotate,
     "remainder": _remainder,
+    "remainder32": _remainder,
 }

@@ -95,7 +95,10 @@ MISTAKES = (
     Mistake(
         "index_large",
         "unbounded-index",
-        "r6 = *(u32 *)(r1 +12)\nr6 &= 255\n" + TABLE + "if r0 == 0 goto out\nr0 += r6\nr1 = *(u8 *)(r0 +0)\nout: " + END,
+        "r6 = *(u32 *)(r1 +12)\nr6 &= 255\n"
+        + TABLE
+        + "if r0 == 0 goto out\nr0 += r6\nr1 = *(u8 *)(r0 +0)\nout: "
+        + END,
         "r1 = *(u8 *)(r0 +0)",
         ("255", "64"),
         ("63",),
@@ -167,7 +170,8 @@ MISTAKES = (
     Mistake(
         "leak",
         "reference-leak",
-        "r1 = map[fd:2]\nr2 = 8\nr3 = 0\ncall bpf_ringbuf_reserve\nif r0 == 0 goto out\n*(u64 *)(r0 +0) = 1\nout: " + END,
+        "r1 = map[fd:2]\nr2 = 8\nr3 = 0\ncall bpf_ringbuf_reserve\nif r0 == 0 goto out\n*(u64 *)(r0 +0) = 1\nout: "
+        + END,
         "exit",
         ("bpf_ringbuf_reserve", "call bpf_ringbuf_reserve"),
         ("bpf_ringbuf_submit", "bpf_ringbuf_discard"),

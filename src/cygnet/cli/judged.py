@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from cygnet.cli.machine import _text, unhex
+from cygnet.cli.machine import text_of, unhex
 from cygnet.errors import UsageError
 
 TYPE_CHECKING = False
@@ -42,7 +42,7 @@ def programs(path: str, kind: str | None, attach: str | None) -> Iterator[Judged
     if path.endswith(".bin"):
         yield _plain(path, data, kind, attach)
         return
-    text = _text(data)
+    text = text_of(data)
     if path.endswith((".s", ".asm")):
         if text is None:
             raise UsageError(f"cannot read {path}: not a text; raw instructions are a FILE.bin")
@@ -122,12 +122,12 @@ def _assembled(path: str, text: str, kind: str | None, attach: str | None) -> Ju
         _type(kind or said.get("type"), path),
         encode(done.insns),
         _short(path),
-        attach or said.get("attach-type", 0),
+        attach or said.get("attach-type") or 0,
         int(said.get("flags", "0"), 0),
         maps,
         license=said.get("license", "GPL"),
         lines=_lines(done.spans, source),
-        source=path,
+        source=source,
     )
     return Judged(path, spec, source)
 
@@ -196,7 +196,7 @@ def _traced(path: str, data: bytes) -> Iterator[Judged]:
     names = {link.program: link.probe for link in spec.links}
     for program in spec.programs:
         name = names.get(program.name, program.name)
-        yield Judged(f"{path} ({name})", from_object(program, spec.maps, path), source)
+        yield Judged(f"{path} ({name})", from_object(program, spec.maps, source), source)
 
 
 def each(

@@ -71,6 +71,9 @@ def _judged(program: Judged, options: Namespace) -> bool:
     verdict = verify(program.spec, kernel=options.kernel, budget=options.budget, log_level=2 if options.log else 0)
     if options.log:
         sys.stdout.write(verdict.log)
+    elif options.json:
+        _print_json(program, verdict)
+        return verdict.accepted
     else:
         _tell(program, verdict)
     for warning in verdict.warnings:
@@ -83,7 +86,27 @@ def _tell(program: Judged, verdict: Verdict) -> None:
         depth = max(verdict.stack_depth, default=0)
         print(f"{program.name}: accepted ({verdict.insns_processed} instructions followed, {depth} bytes of stack)")
         return
-    print(f"{program.name}: refused: {verdict.error.reason}")
+    from cygnet.cli.failures import colour
+    from cygnet.verifier.explaining.text import render
+
+    sys.stdout.write(render(verdict.error.explanation, program.name, colour()))
+
+
+def _print_json(program: Judged, verdict: Verdict) -> None:
+    import json
+
+    from cygnet.verifier.explaining.document import document
+
+    found = verdict.error.explanation if verdict.error is not None else None
+    made = document(
+        program.name,
+        verdict.accepted,
+        found,
+        verdict.warnings,
+        insns_processed=verdict.insns_processed,
+        stack_bytes=list(verdict.stack_depth),
+    )
+    print(json.dumps(made))
 
 
 def main(argv: list[str]) -> int:

@@ -165,6 +165,7 @@ class Log:
         self.last: int = -1  # the instruction whose effect is still to be shown
         self.regs = 0
         self.fresh = True
+        self.quotes: dict[int, str] | None = None  # source lines, by the instruction that they begin at
 
     def mark(self) -> int:
         return len(self.lines)
@@ -185,9 +186,11 @@ class Log:
         env.touched = 0
 
     def _source(self, env: Env, at: int) -> None:
-        for line in env.spec.lines:
-            if line.insn == at:
-                self.lines.append(f"; {line.text.strip()} @ {env.spec.name or 'program'}:{line.line}")
+        if self.quotes is None:
+            name = getattr(env.spec.source, "name", env.spec.source) or env.spec.name or "program"
+            self.quotes = {line.insn: f"; {line.text.strip()} @ {name}:{line.line}" for line in env.spec.lines}
+        if at in self.quotes:
+            self.lines.append(self.quotes[at])
 
     def _effect(self, env: Env) -> None:
         if self.last < 0:

@@ -182,6 +182,10 @@ class Case:
         insn = self.trail.steps[at].insn if 0 <= at < len(self.trail.steps) else None
         self.path.append(Note(role, text, insn, self.place_of(insn)))
 
+    def note_insn(self, role: str, text: str, insn: int | None) -> None:
+        """A note on an instruction that was not followed."""
+        self.path.append(Note(role, text, insn, self.place_of(insn)))
+
     def code(self, at: int) -> str:
         """A step in the person's words: the source line where there is one, else the instruction."""
         step = self.trail.steps[at]

@@ -241,6 +241,12 @@ def known(line: str) -> bool:
     """Is this a sentence of a verifier that says why, by itself? Only the ones that nothing else would say."""
     for kind, pattern in _table():
         found = pattern.match(line)
-        if found is not None and kind not in ("object-state", "bad-type", "bad-attach", "wrong-argument", "critical-section"):
+        if found is not None and kind not in (
+            "object-state",
+            "bad-type",
+            "bad-attach",
+            "wrong-argument",
+            "critical-section",
+        ):
             return True
     return False

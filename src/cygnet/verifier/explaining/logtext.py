@@ -6,13 +6,17 @@ import re
 
 _COLOUR = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
 # journald and syslog: "Jan 02 03:04:05 host tool[123]: "; dmesg: "[  123.456] "
-_STAMP = re.compile(r"^(?:[A-Z][a-z]{2} +\d+ [\d:]{8} \S+ \S+?(?:\[\d+\])?: |\d{4}-\d\d-\d\dT\S+ \S+ \S+?: |\[ *\d+\.\d+\] )")
+_STAMP = re.compile(
+    r"^(?:[A-Z][a-z]{2} +\d+ [\d:]{8} \S+ \S+?(?:\[\d+\])?: |\d{4}-\d\d-\d\dT\S+ \S+ \S+?: |\[ *\d+\.\d+\] )"
+)
 _LOADER = re.compile(r"^(?:libbpf|libxdp|bpftool|bpf|bcc|INFO|WARN|ERROR)(?:\[\d+\])?: ?", re.IGNORECASE)
 _BEGIN = re.compile(r"BEGIN PROG LOAD LOG")
 _END = re.compile(r"END PROG LOAD LOG")
 _PROGRAM = re.compile(r"prog(?:ram)? '([^']+)'(?=.*(?:load|BPF))")
 _BULLET = re.compile(r"^(?:\s*[|>│]\s|\t+)")
-_HEAD = re.compile(r"^(?:\d+: (?:\([0-9a-f]{2}\)|R\d|R10)|; |func#\d+ @|from \d+ to \d+|arg#\d|processed \d+ insns|R\d+[ (=])")
+_HEAD = re.compile(
+    r"^(?:\d+: (?:\([0-9a-f]{2}\)|R\d|R10)|; |func#\d+ @|from \d+ to \d+|arg#\d|processed \d+ insns|R\d+[ (=])"
+)
 _MOST_LINES = 200_000
 
 

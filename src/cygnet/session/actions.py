@@ -192,6 +192,12 @@ def _unwatch(state: State, action: Action) -> Handler:
     return handle
 
 
+def _unwind(state: State, action: Action) -> Handler:
+    from cygnet.session.unwound import handler
+
+    return handler(state)
+
+
 def _skboutput(state: State, action: Action) -> Handler:
     from cygnet.session.pcap import handler
 
@@ -202,5 +208,5 @@ HANDLERS: dict[str, Callable[[State, Action], Handler]] = {
     "print_value": _print_value, "print_map": _print_map, "clear": _clear, "zero": _zero, "exit": _exit,
     "time": _time, "join": _join, "cat": _cat, "system": _system, "errorf": _note("errorf", "ERROR"),
     "warnf": _note("warnf", "WARNING"), "runtime_error": _runtime_error, "helper_error": _helper_error,
-    "skboutput": _skboutput, "unwatch": _unwatch,
+    "skboutput": _skboutput, "unwatch": _unwatch, "unwind": _unwind,
 }  # fmt: skip

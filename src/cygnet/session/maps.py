@@ -44,13 +44,22 @@ class Reader:
     """Reads one view.
 
     `stores` finds a machine map by name, `sizes` are their values' sizes in bytes on one CPU; `trailer`
-    marks strings that were cut.
+    marks strings that were cut; `same` says which numbers of unwound stacks mean the same (session.unwound).
     """
 
-    __slots__ = ("_keys", "_reduce", "_stores", "_value", "_words", "view", "zeroed")
+    __slots__ = ("_keys", "_numbers", "_reduce", "_same", "_stores", "_value", "_words", "view", "zeroed")
 
-    def __init__(self, view: MapView, stores: Find, sizes: dict[str, int], trailer: str = "..") -> None:
+    def __init__(
+        self,
+        view: MapView,
+        stores: Find,
+        sizes: dict[str, int],
+        trailer: str = "..",
+        same: dict[int, int] | None = None,
+    ) -> None:
         self.view = view
+        self._same = same
+        self._numbers: list[list[int]] | None = None
         self._words = sizes.get(view.stores[0].map, 0) // 8
         self._stores = stores
         self._keys = [decoder(store.key, trailer) if store.key is not None else None for store in view.stores]
@@ -109,11 +118,23 @@ class Reader:
         written = int.from_bytes(raw[-8:], "little") != 0
         return self._value(raw, 0), written
 
+    def _items(self, number: int) -> Iterable[tuple[bytes, bytes]]:
+        """What lies in one of the view's maps; of an aggregate, keys that mean the same are one."""
+        store = self.view.stores[number]
+        items = self._stores(store.map).items()
+        if not self._same or not self.view.agg:
+            return items
+        from cygnet.session.unwound import merged, places
+
+        if self._numbers is None:
+            self._numbers = [places(one.key) for one in self.view.stores]
+        return merged(items, self._numbers[number], self._same) if self._numbers[number] else items
+
     def _entries(self) -> list[Entry]:
         out: list[Entry] = []
         reduce, value = self._reduce, self._value
-        for store, key in zip(self.view.stores, self._keys):
-            items = self._stores(store.map).items()
+        for number, key in enumerate(self._keys):
+            items = self._items(number)
             assert key is not None
             if reduce is not None:
                 out += [(key(k, 0), reduce(v)) for k, v in items]
@@ -124,10 +145,10 @@ class Reader:
     def _histograms(self) -> list[Entry]:
         """Keyed histograms: an entry a bucket, put together by the bytes of the key."""
         out: list[Entry] = []
-        for store, key in zip(self.view.stores, self._keys):
+        for number, key in enumerate(self._keys):
             assert key is not None
             grouped: dict[bytes, dict[int, int]] = {}
-            for raw, value in self._stores(store.map).items():
+            for raw, value in self._items(number):
                 buckets = grouped.setdefault(raw[:-8], {})
                 buckets[int.from_bytes(raw[-8:], "little")] = sum(unpack(f"<{len(value) // 8}Q", value)) & _U64
             for raw, buckets in grouped.items():
@@ -142,9 +163,9 @@ class Reader:
         from cygnet.session.tseries import merge
 
         out: list[Entry] = []
-        for store, key in zip(self.view.stores, self._keys):
+        for number, key in enumerate(self._keys):
             grouped: dict[bytes, list[bytes]] = {}
-            for raw, value in self._stores(store.map).items():
+            for raw, value in self._items(number):
                 grouped.setdefault(raw[:-8], []).append(value)
             for raw, values in grouped.items():
                 points = merge(values, self.view.args, self.view.signed)

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from struct import unpack
 
+from cygnet.spec.values import UNWOUND
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
     Found = tuple[str, int, str] | None
     Sources = tuple[tuple[str, str], ...]
     Find = Callable[[int], Found]
+    Line = Callable[[int, Found, bool], str]
 
 _BUILD_ID_SIZE = 32
 _MOST_KNOWN = 1 << 16  # addresses whose text is kept
@@ -41,6 +44,8 @@ def stack_texter(vtype: VType, context: Context) -> Texter:
     user = vtype.kind == "ustack"
     mode = vtype.text or "bpftrace"
     name = str(vtype.data or "")
+    if name == UNWOUND:
+        return _unwound_texter(vtype, context)
     line = _LINES[mode]
     wanted = user and mode == "bpftrace" and context.settings.get("show_debug_info", True)
     sourced = _Sourced(context.world) if wanted else None
@@ -52,10 +57,49 @@ def stack_texter(vtype: VType, context: Context) -> Texter:
             return "\n" + "".join(_build_id_lines(raw))
         if sourced is not None:
             return "\n" + sourced.lines(frames(raw, vtype.length), pid)
-        find: Find = (lambda address: context.world.usym(pid, address)) if user else _kernel(context)
-        return "\n" + "".join([line(address, find(address), user) for address in frames(raw, vtype.length)])
+        addresses = frames(raw, vtype.length)
+        if user:
+            return "\n" + _user_lines(line, addresses, context.world, pid)
+        find = _kernel(context)
+        return "\n" + "".join([line(address, find(address), user) for address in addresses])
 
     return text
+
+
+def _unwound_texter(vtype: VType, context: Context) -> Texter:
+    """Text of a dw_ustack value: as of ustack, and last, in brackets, why a stack is not complete."""
+    mode, limit, unwound = vtype.text or "bpftrace", vtype.length or 1 << 30, context.unwound
+    line, world = _LINES[mode], context.world
+    sourced = _Sourced(world) if mode == "bpftrace" and context.settings.get("show_debug_info", True) else None
+
+    def text(value: Any) -> str:
+        number, pid = value
+        addresses, why = unwound.get(number, ([], "the copy of the stack was lost")) if number else ([], "")
+        why = "" if len(addresses) >= limit else why
+        addresses = addresses[:limit]
+        if sourced is not None:
+            body = sourced.lines(addresses, pid)
+        else:
+            body = _user_lines(line, addresses, world, pid)
+        return f"\n{body}{'        ' if mode != 'raw' else ''}[{why}]\n" if why else f"\n{body}"
+
+    return text
+
+
+def _user_lines(line: Line, addresses: list[int], world: World, pid: int) -> str:
+    out, back = [], 0
+    for address in addresses:
+        out.append(line(address, _at_call(world, pid, address, world.usym(pid, address), back), True))
+        back = 1
+    return "".join(out)
+
+
+def _at_call(world: World, pid: int, address: int, found: Found, back: int) -> Found:
+    """What an address that a call returns to belongs to: to the function of the call, even where that never returns,
+    so that another function begins behind it, or none."""
+    if back and (found is None or not found[1]) and (caller := world.usym(pid, address - 1)) is not None:
+        return caller[0], caller[1] + 1, caller[2]
+    return found
 
 
 class _Sourced:
@@ -87,11 +131,10 @@ class _Sourced:
         return "".join(out)
 
     def _text(self, address: int, pid: int, back: int, found: Found, sources: Sources) -> str:
+        found = _at_call(self._world, pid, address, found, back)
         if found is None or not sources:
             return _default_line(address, found, True)
         *inlined, (_, place) = sources
-        if back and not found[1] and place and (caller := self._world.usym(pid, address - 1)) is not None:
-            found = (caller[0], caller[1] + 1, caller[2])
         lines = [f"        [inlined] {name}@{at}\n" if at else f"        [inlined] {name}\n" for name, at in inlined]
         lines.append(f"        {found[0]}+{found[1]}@{place}\n" if place else _default_line(address, found, True))
         return "".join(lines)

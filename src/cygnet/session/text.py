@@ -26,7 +26,7 @@ class Context:
     `stacks` gives the store of a stack map by name and its key's size in bytes.
     """
 
-    __slots__ = ("_frames", "settings", "stacks", "trailer", "world")
+    __slots__ = ("_frames", "same", "settings", "stacks", "trailer", "unwound", "world")
 
     def __init__(
         self,
@@ -39,6 +39,10 @@ class Context:
         self.settings = settings or {}
         self.trailer = str(self.settings.get("str_trunc_trailer", TRAILER))
         self._frames: dict[tuple[str, int], bytes] = {}
+        #: numbers of unwound stacks -> the number that stands for all that are the same
+        self.same: dict[int, int] = {}
+        #: stacks that were unwound, by number: (addresses, why there are no more)
+        self.unwound: dict[int, tuple[list[int], str]] = {}
 
     def stack_bytes(self, name: str, stack_id: int) -> bytes:
         """The frames of a stored stack, as the kernel wrote them; empty for a stack that could not be taken.

@@ -46,6 +46,13 @@ class LiveWorld:
         function there, last; empty without debug information."""
         return self._user_symbols().source(pid, address)
 
+    def unwind(self, pid: int, registers: bytes, base: int, stack: bytes) -> tuple[list[int], str]:
+        """(addresses, why there are no more) of a process's stack, by unwind tables; `registers` is a struct pt_regs,
+        `stack` a copy of the memory from `base` on."""
+        from cygnet.session.symbols.unwind import Snapshot, unwind
+
+        return unwind(self._user_symbols(), pid, Snapshot.of(registers, base, stack))
+
     def remember(self, pid: int) -> None:
         """Take down what a process has mapped, so that its addresses have names after its end."""
         self._user_symbols().remember(pid)

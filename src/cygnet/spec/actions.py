@@ -30,6 +30,8 @@ class Action(NamedTuple):
     runtime_error   message             –
     helper_error    helper              –               one field: int, the return code
     unwatch         –                   –               one field: the address
+    unwind          –                   –               fields: u64 number, pid, where the copy of the stack begins,
+                                                        its bytes; then struct pt_regs, and the copy
     skboutput       path                most bytes      no fields: u64 time, length, captured; the packet
 
     `where` is (name, line, column, end column) in the source, `source_line` the text of that line.

@@ -21,6 +21,8 @@ class Field(NamedTuple):
 
 #: what follows a stack map's name in that of its second one; the numbers of its stacks have bit 32 set
 MORE = "_more"
+#: the map of numbers of stacks that user space unwinds, and in a stack's VType the name of its "map"
+UNWOUND = "cygnet_unwound"
 
 
 class VType(NamedTuple):
@@ -34,7 +36,7 @@ class VType(NamedTuple):
     struct     fields, named                  array     elem, length
     ksym       size 8: address                usym      size 16: address, u32 pid
     kstack     size 8: stack id; text = mode, length = limit, data = name of the stack map
-    ustack     size 16: stack id, u32 pid; the same
+    ustack     size 16: stack id, u32 pid; the same; data = UNWOUND: of an event unwind, from its own tables
     inet       size 20: u32 family (AF_INET 2, AF_INET6 10), 16 bytes of address
     mac        size 6                         username  size 8: uid
     timestamp  size 8: ns; text = strftime format, data = clock (boot, tai …)

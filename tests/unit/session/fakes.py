@@ -69,6 +69,10 @@ class World:
         inner = (("leaf", f"x.h:{address & 0xF}"), ("twig", "")) if address & 1 else ()
         return (*inner, ("main", f"x.c:{address & 0x3F}" if address != 0x402 else ""))
 
+    def unwind(self, pid: int, registers: bytes, base: int, stack: bytes) -> tuple[list[int], str]:
+        """The words of the copied stack, and what its first register says of the end."""
+        return list(struct.unpack(f"<{len(stack) // 8}Q", stack)), "cut" if registers[0] else ""
+
     def username(self, uid: int) -> str:
         return {0: "root"}.get(uid, "")
 

@@ -6,8 +6,8 @@ extended when it is stored, so that one width serves comparing, hashing and deco
 
 from __future__ import annotations
 
+from cygnet.spec.values import UNWOUND, VType
 from cygnet.spec.values import Field as VField
-from cygnet.spec.values import VType
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -29,6 +29,7 @@ class Type(NamedTuple):
     struct  size extra: CRecord    tuple   fields             record  fields names
     ksym    usym    mac    inet    username    gfp            func (a ksym or usym by probe)
     kstack, ustack  extra: (mode, limit)                      timestamp extra: (format, clock)
+            names UNWOUND: unwound in user space (dw_ustack)
     cgroup  extra: filter          agg     extra: Agg         args    extra: the probe's arguments
     """
 
@@ -176,8 +177,6 @@ def promote(a: Type, b: Type) -> Type | None:
     pair = {ka, kb}
     if pair <= NUMERIC:
         return promote_int(as_int(a), as_int(b))
-    if pair == {"ptr", "int"}:
-        return a if ka == "ptr" else b
     return None
 
 
@@ -350,7 +349,9 @@ def _v_stack(type: Type) -> VType:
 
 
 def stack_map(type: Type) -> str:
-    """The name of the machine map that keeps stacks of this kind."""
+    """The name of the machine map that keeps stacks of this kind; UNWOUND for those that no map keeps."""
+    if type.names:
+        return UNWOUND
     mode, limit = type.extra
     return f"build_ids_{limit}" if mode == "build_id" else f"stacks_{limit}"
 

@@ -10,6 +10,8 @@ from cygnet.errors import ElfError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from cygnet.elf.dwarf.framerules import Row
+    from cygnet.elf.dwarf.frames import Frames
     from cygnet.elf.dwarf.places import Places
     from cygnet.elf.symbols import AddressIndex
     from cygnet.session.symbols.maps import Mapping
@@ -25,6 +27,8 @@ class MappedObject:
         "_demangled",
         "_elf",
         "_found",
+        "_frames",
+        "_frames_sought",
         "_indexes",
         "_places",
         "_places_sought",
@@ -40,7 +44,8 @@ class MappedObject:
         self._demangled: dict[str, str] = {}
         self._debug: Elf | None = None
         self._places: Places | None = None
-        self._debug_sought = self._places_sought = False
+        self._frames: Frames | None = None
+        self._debug_sought = self._places_sought = self._frames_sought = False
 
     def find(self, offset: int) -> tuple[str, int] | None:
         """(name, distance from its start) of the function at a file offset."""
@@ -69,6 +74,28 @@ class MappedObject:
             (self._readable(name), f"{path}:{line}" if path and line else "")
             for name, path, line in (self._places.find(address) if address is not None else ())
         )
+
+    def frame(self, offset: int) -> Row | None:
+        """How to get to the caller from a file offset (`elf.dwarf.frames`); None where nothing says so."""
+        elf = self._elf
+        if elf is None:
+            return None
+        try:
+            address = elf.address_at(offset)
+            if not self._frames_sought:
+                self._frames_sought = True
+                self._frames = self._open_frames(elf)
+            return None if self._frames is None or address is None else self._frames.row(address)
+        except ElfError:
+            return None
+
+    def _open_frames(self, elf: Elf) -> Frames | None:
+        from cygnet.elf.dwarf.frames import Frames
+
+        frames = Frames(elf)
+        if not frames.present and (debug := self._debug_elf(elf)) is not None:
+            frames = Frames(debug)
+        return frames if frames.present else None
 
     def _open_places(self, elf: Elf) -> Places | None:
         """The debug information of the file, or else of its separate debug file."""

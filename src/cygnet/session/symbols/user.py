@@ -9,6 +9,10 @@ from cygnet.session.symbols.maps import Mapping, ProcessMaps, read_maps
 from cygnet.session.symbols.objects import MappedObject, open_mapped, open_vdso
 from cygnet.session.symbols.perfmap import PerfMap, perf_map_path
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from cygnet.elf.dwarf.framerules import Row
+
 _RECHECK_S = 1.0  # how long what a process has mapped is taken for unchanged
 _LARGEST_CACHE = 1 << 18  # addresses of one process
 _MOST_PROCESSES = 1 << 13
@@ -92,6 +96,22 @@ class UserSymbols:
             held.source(address - mapping.start + mapping.offset) if held is not None and mapping is not None else ()
         )
         return found
+
+    def frame(self, pid: int, address: int) -> tuple[str, Row | None]:
+        """(path of the mapped file, how to get to the caller from an address of a process). The path is empty where
+        nothing is mapped, the rules are None where nothing gives any."""
+        process = self._process(pid)
+        if monotonic() - process.checked_at > _RECHECK_S:
+            self._check(pid, process)
+        mapping = process.maps.find(address)
+        if mapping is None:
+            self._check(pid, process)  # a library that came meanwhile
+            mapping = process.maps.find(address)
+        if mapping is None:
+            return "", None
+        if not mapping.inode and mapping.path != "[vdso]":
+            return mapping.path or "[anon]", None
+        return mapping.path, self._object(pid, mapping).frame(address - mapping.start + mapping.offset)
 
     def module(self, pid: int, address: int) -> str:
         """The path of the file that an address of a process lies in; empty when none is known."""

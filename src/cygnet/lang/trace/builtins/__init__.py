@@ -22,7 +22,7 @@ FAMILIES: dict[str, tuple[str, ...]] = {
     "output": ("printf", "print", "errorf", "warnf", "time", "cat", "system", "join", "exit", "clear", "zero"),
     "maps": ("delete", "has_key", "find", "len"),
     "text": ("str", "buf", "strncmp", "strcontains", "strstr", "strlen", "strcap", "memcmp"),
-    "stacks": ("kstack", "ustack", "ksym", "usym", "kaddr", "uaddr"),
+    "stacks": ("kstack", "ustack", "dw_ustack", "ksym", "usym", "kaddr", "uaddr"),
     "net": ("ntop", "macaddr", "pton", "bswap"),
     "pointers": (
         "container_of", "is_err", "percpu_kaddr", "kfunc_exist", "kfunc_allowed", "socket_cookie", "path", "override",
@@ -37,11 +37,6 @@ FAMILIES: dict[str, tuple[str, ...]] = {
         "static_assert", "assert", "fail", "getopt", "unwatch", "signal", "signal_thread", "cgroupid", "cgroup_path",
     ),
 }  # fmt: skip
-
-#: parsed, and refused with a sentence until they are compiled
-LATER: tuple[str, ...] = (
-    "dw_ustack",
-)  # fmt: skip
 
 _found: dict[str, Builtin | None] = {}
 _family: dict[str, str] = {}
@@ -68,20 +63,16 @@ def _load(name: str) -> Builtin | None:
 
 
 def _special(name: str) -> Builtin | None:
-    """arg0 …, sarg0 …, and what is not compiled yet."""
+    """arg0 …, sarg0 …"""
     for prefix in ("sarg", "arg"):
         number = name[len(prefix) :]
         if name.startswith(prefix) and number.isdigit():
             from cygnet.lang.trace.builtins.probe import Argument
 
             return Argument(name, int(number), stack=prefix == "sarg")
-    if name in LATER:
-        from cygnet.lang.trace.builtins.base import Later
-
-        return Later(name)
     return None
 
 
 def names() -> Iterable[str]:
     """All names, for a suggestion."""
-    return [*(member for members in FAMILIES.values() for member in members), *LATER, "args", "retval", "arg0", "arg1"]
+    return [*(member for members in FAMILIES.values() for member in members), "args", "retval", "arg0", "arg1"]

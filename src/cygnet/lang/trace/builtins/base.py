@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from cygnet.lang.trace import types as T
-
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -39,17 +37,6 @@ class Builtin:
 
     def lower(self, g: Lowerer, node: ast.Expr, args: Args) -> Operand:
         raise NotImplementedError(self.name)
-
-
-class Later(Builtin):
-    """Parsed, and refused."""
-
-    arity = (0, 1000)
-    bare = True
-
-    def check(self, c: Checker, node: ast.Expr, args: Args) -> Type:
-        c.error(f"{self.name} is not yet compiled", node.span)
-        return T.UNKNOWN
 
 
 class Simple(Builtin):

@@ -6,6 +6,7 @@ from cygnet.lang.trace import ast
 from cygnet.lang.trace import types as T
 from cygnet.lang.trace.builtins.base import Builtin, literal_text, needs_context
 from cygnet.lang.trace.lower.operands import Gen
+from cygnet.spec.values import UNWOUND
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -18,6 +19,10 @@ if TYPE_CHECKING:
 
 _MODES = ("bpftrace", "perf", "raw", "build_id")
 _DEFAULT, _MOST = 127, 1024
+_NO_BUILD_ID = {
+    "kstack": "the kernel's stacks have none",
+    "dw_ustack": "the files are needed to unwind it, and so are known",
+}
 
 
 class Stack(Builtin):
@@ -30,9 +35,13 @@ class Stack(Builtin):
         mode, limit = c.config["stack_mode"], _DEFAULT
         asked = None
         for arg in args:
-            if isinstance(arg, ast.Ident) and arg.name in _MODES:
+            if arg is args[0] and isinstance(arg, ast.Ident) and arg.name in _MODES:
                 mode = asked = arg.name
                 continue
+            if arg is not args[0] and not asked:
+                c.error(f"{self.name}([mode][, limit]): the mode stands first, then a literal limit", args[0].span,
+                        ["the modes are " + ", ".join(_MODES)])  # fmt: skip
+                break
             c.value(arg)
             if arg.const.__class__ is not int:
                 c.error(f"{self.name}() takes a mode ({', '.join(_MODES)}) and a literal limit", arg.span)
@@ -41,15 +50,15 @@ class Stack(Builtin):
         if not 1 <= limit <= _MOST:
             c.error(f"{self.name}([int limit]): limit must be between 1 and {_MOST}, not {limit}", node.span)
             limit = _DEFAULT
-        if mode == "build_id" and self.name == "kstack":
+        if mode == "build_id" and self.name in _NO_BUILD_ID:
             if asked:
-                c.error("kstack() has no mode build_id: the kernel's stacks have none", node.span)
+                c.error(f"{self.name}() has no mode build_id: {_NO_BUILD_ID[self.name]}", node.span)
             else:
-                c.warn("kstack has no mode build_id: raw is used", node.span)
+                c.warn(f"{self.name} has no mode build_id: raw is used", node.span)
             mode = "raw"
         needs_context(c, node, self.name)
         size = 8 if self.name == "kstack" else 16
-        return T.Type(self.name, size, extra=(mode, limit))
+        return T.Type("kstack" if self.name == "kstack" else "ustack", size, extra=(mode, limit))
 
     def lower(self, g: Lowerer, node: ast.Expr, args: Args) -> Operand:
         from cygnet.lang.trace.builtins.task import thread_group
@@ -62,6 +71,39 @@ class Stack(Builtin):
 
         def store(pointer: Value, offset: int, type: Type, pad: bool) -> None:
             g.b.store(pointer, stack, 8, offset)
+            g.b.store(pointer, pid, 8, offset + 8)
+
+        return Gen(node.type, store)
+
+
+class Unwound(Stack):
+    """dw_ustack([mode][, limit]): the user stack by the unwind tables of the binaries, which need no frame pointers."""
+
+    def check(self, c: Checker, node: ast.Expr, args: Args) -> Type:
+        from cygnet.lang.trace.builtins.probe import machine
+
+        mode = c.config["unstable_dw_ustack"]
+        if mode == "error":
+            c.error("dw_ustack() is unstable", node.span, ["config = { unstable_dw_ustack = enable } allows it"])
+        elif mode == "warn":
+            hint = "config = { unstable_dw_ustack = enable }"
+            c.warn_once("dw_ustack() is unstable: it may change", node.span, [hint])
+        if machine(c.instance.target) != "x86_64":
+            c.error("dw_ustack() is for x86-64 only", node.span, ["ustack follows frame pointers"])
+        for name in ("task_struct", "mm_struct"):
+            if c.types.system("struct", name) is None:
+                c.error("dw_ustack() needs the kernel's BTF, which this system has not got", node.span)
+                break
+        return super().check(c, node, args)._replace(size=16, names=(UNWOUND,))
+
+    def lower(self, g: Lowerer, node: ast.Expr, args: Args) -> Operand:
+        from cygnet.lang.trace.builtins.task import thread_group
+        from cygnet.lang.trace.lower.unwinding import take_snapshot
+
+        number, pid = take_snapshot(g), thread_group(g)
+
+        def store(pointer: Value, offset: int, type: Type, pad: bool) -> None:
+            g.b.store(pointer, number, 8, offset)
             g.b.store(pointer, pid, 8, offset + 8)
 
         return Gen(node.type, store)
@@ -164,6 +206,7 @@ def _symbol(match: Match, name: str, offset: int | None = None) -> tuple[int, in
 ROWS: dict[str, Builtin] = {
     "kstack": Stack("kstack"),
     "ustack": Stack("ustack"),
+    "dw_ustack": Unwound("dw_ustack"),
     "ksym": KSym("ksym"),
     "usym": USym("usym"),
     "kaddr": KAddr("kaddr"),

@@ -6,7 +6,7 @@ from cygnet.lang.trace import types as T
 from cygnet.spec.actions import Action
 from cygnet.spec.mapviews import MapView, Store
 from cygnet.spec.objects import MapSpec
-from cygnet.spec.values import MORE
+from cygnet.spec.values import MORE, UNWOUND
 from cygnet.uapi.bpf import (
     BPF_F_MMAPABLE,
     BPF_F_NO_PREALLOC,
@@ -38,6 +38,7 @@ EXIT_WORD, PENDING_WORD, LOST_WORD, IDLE_WORD, ZERO_WORD, ACTION_WORDS = 0, 1, 2
 MOST_CONTROL = 256  # actions of control that can be pending
 DROP_WORDS = ACTION_WORDS + MOST_CONTROL
 _STACKS, _MOST_STACKS = 8192, 1 << 16  # places for stacks of one kind
+_MOST_UNWOUND = 1 << 14  # numbers of stacks that were sent; one that is forgotten is sent again
 _MANY = 4096  # intervals of a series that take memory only when they come
 _BUILD_ID_BYTES = 32  # struct bpf_stack_build_id
 
@@ -117,6 +118,7 @@ class Unit:
         self.warnings = 1  # 0 none, 1 what changes a result, 2 failed reads and missing keys too (-k)
         self.stack_lengths = False  # the frames of stacks are counted, for len()
         self.tables: dict[str, bytes] = {}  # maps of constants: name -> contents
+        self.unwinds = False  # stacks are sent to be unwound
         self.pending = 0
         self.drops: list[str] = []
         self.uses_ring = False
@@ -183,6 +185,8 @@ class Unit:
             specs.append(MapSpec(name + MORE, BPF_MAP_TYPE_STACK_TRACE, 4, size * limit, places >> 1, flags))
             if self.stack_lengths:
                 specs.append(MapSpec(name + "_len", BPF_MAP_TYPE_HASH, 8, 8, places, BPF_F_NO_PREALLOC))
+        if self.unwinds:
+            specs.append(MapSpec(UNWOUND, BPF_MAP_TYPE_LRU_HASH, 8, 8, _MOST_UNWOUND))
         for layout in self.layouts.values():
             specs += self._language_map(layout)
         for name, data in self.tables.items():

@@ -26,7 +26,7 @@ def pair(
 
 @pytest.mark.parametrize("name", KINDS)
 @pytest.mark.parametrize("key_size", [1, 3, 4, 5, 8, 11, 12, 15, 16, 20, 33])
-@pytest.mark.parametrize("value_size", [1, 8, 13])
+@pytest.mark.parametrize("value_size", [1, 4, 8, 13])
 def test_hashes(machine, name, key_size, value_size) -> None:
     chance = random.Random(key_size * 100 + value_size)
     entries = 13

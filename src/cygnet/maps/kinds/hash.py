@@ -40,6 +40,7 @@ _SCAN = 8192  # bytes of the bucket table that are looked at at once
 _ELEMENT = 48  # bytes that the kernel adds to key and value (struct htab_elem)
 _HUGE = 4 << 20, 64 << 20  # bytes: tables of this size gain from large pages and do not waste them
 _NOT_IN_USE = 1
+_FOR_KEYS = ("hash_find", "hash_seek", "copy_key")  # parts of machine code that depend on the size of keys
 
 
 def table_size(max_entries: int) -> int:
@@ -131,10 +132,12 @@ class Hash(UserMap):
         return load64(self.handle + header.COUNT)
 
     def machine_code(self) -> dict[str, tuple[str, ...]]:
+        """With the parts that are there for keys and values of one word, or half a word."""
+        parts = {name: f"{name}_{self.key_size}" for name in _FOR_KEYS if self.key_size in (4, 8)}
+        if self.value_size in (4, 8):
+            parts["copy_value"] = f"copy_value_{self.value_size}"
         code = super().machine_code()
-        if self.key_size in (4, 8):
-            code["lookup"] = (f"hash_find_{self.key_size}", *code["lookup"][1:])
-        return code
+        return {operation: tuple(parts.get(name, name) for name in names) for operation, names in code.items()}
 
     # ── the table ──
 

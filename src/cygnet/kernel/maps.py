@@ -335,9 +335,9 @@ def map_failure(errno: int, what: str, store: KernelMap) -> CygnetError:
 
 
 def _create_failure(errno: int, type: int, key_size: int, value_size: int, max_entries: int, name: str) -> CygnetError:
+    shown = f"@{name[3:]}" if name.startswith("at_") else repr(name)  # as the tracing language calls it
     what = (
-        f"create map {name!r} (type {type}, key of {key_size} bytes, value of {value_size} bytes, "
-        f"{max_entries} entries)"
+        f"create map {shown} (type {type}, key of {key_size} bytes, value of {value_size} bytes, {max_entries} entries)"
     )
     if errno == _errno.EINVAL:
         from cygnet.kernel.features import has_map_type
@@ -346,7 +346,10 @@ def _create_failure(errno: int, type: int, key_size: int, value_size: int, max_e
             from cygnet.errors import NotSupported
 
             return NotSupported(f"map type {type}", "a newer kernel", call="bpf", errno=errno)
-    return sys.failure(errno, what, "bpf")
+    error = sys.failure(errno, what, "bpf")
+    if errno in (_errno.ENOMEM, _errno.E2BIG) and max_entries > 1:
+        error.hints = (*error.hints, "fewer entries need less memory: config max_map_keys, or `let @m = hash(N);`")
+    return error
 
 
 def object_name(name: str) -> bytes:

@@ -56,6 +56,16 @@ _RETIRED = frozenset(
     )
 )
 _ENVIRONMENT_ONLY = frozenset(("btf", "vmlinux", "color", "kernel_source", "kernel_build"))
+#: what the kernel takes, where that is less than a number of 32 bits; a string also has to fit the ring
+_RANGES = {
+    "max_map_keys": (1, 1 << 30),
+    "max_strlen": (1, 1 << 20),
+    "max_probes": (1, 1 << 31),
+    "max_bpf_progs": (1, 1 << 31),
+    "perf_rb_pages": (0, 1 << 18),
+    "log_size": (0, 1 << 30),
+}
+_ANY = (0, 1 << 31)
 _TRUE = {"1": True, "true": True, "on": True, "yes": True, "0": False, "false": False, "off": False, "no": False}
 
 
@@ -140,8 +150,9 @@ def parse_value(name: str, raw: str) -> Any:
             number = int(raw, 0)
         except ValueError:
             raise ValueError(f"{name} takes a number, not {raw!r}") from None
-        if number < 0 or number > 1 << 31:
-            raise ValueError(f"{name} is out of range: {raw}")
+        low, high = _RANGES.get(name, _ANY)
+        if not low <= number <= high:
+            raise ValueError(f"{name} is out of range: {raw} is not in {low} to {high}")
         return number
     if kind is str:
         return raw

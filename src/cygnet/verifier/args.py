@@ -65,6 +65,11 @@ _FREE_OFFSET: Final = frozenset(
     (r.STACK, r.PKT, r.PKT_META, r.MAP_KEY, r.MAP_VALUE, r.MEM, r.MEM | RDONLY, r.MEM | r.RINGBUF, r.BUF,
      r.BUF | RDONLY, r.ARENA, SCALAR)
 )  # fmt: skip
+# Contexts that are what they seem: nothing translates accesses to them
+_PLAIN_CONTEXTS: Final = frozenset(
+    "kprobe tracepoint raw_tracepoint raw_tracepoint_writable tracing lsm struct_ops syscall cgroup_device lirc_mode2"
+    " netfilter".split()
+)
 _FIXED_BYTES: Final = {"iphdr": 20, "ipv6hdr": 40, "tcphdr": 20}
 
 
@@ -374,7 +379,7 @@ def check_mem(env: Env, regno: i64, size: i64, write: bool, zero_ok: bool, raw: 
         from cygnet.verifier.btfaccess import access
 
         access(env, reg, regno, reg.off, size, False, -1)
-    elif kind == r.CTX and env.prog_type == "syscall":
+    elif kind == r.CTX and env.prog_type in _PLAIN_CONTEXTS:
         if size == 0:
             if not zero_ok:
                 raise Reject("invalid zero-sized read", EACCES)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from cygnet.verifier import reg as r
 from cygnet.verifier.env import EINVAL, Env
-from cygnet.verifier.reg import TRUSTED, UNTRUSTED, RegState, unknown
+from cygnet.verifier.reg import TRUSTED, UNTRUSTED, RegState
 from cygnet.verifier.state import Reject
 
 TYPE_CHECKING = False
@@ -45,9 +45,9 @@ def new(env: Env, type_id: int | None, percpu: bool) -> RegState:
     if percpu:
         if type.size > MAX_PERCPU_BYTES:
             raise Reject(f"bpf_percpu_obj_new type size ({type.size}) is greater than {MAX_PERCPU_BYTES}", EINVAL)
-        from cygnet.verifier.kfuncs import _plain
+        from cygnet.verifier.kfuncargs import plain
 
-        if not _plain(type, 0):
+        if not plain(type, 0):
             raise Reject("bpf_percpu_obj_new type ID argument must be of a struct of scalars", EINVAL)
         if fields_of(env.btf, type_id):
             raise Reject("bpf_percpu_obj_new type ID argument must not contain special fields", EINVAL)
@@ -61,10 +61,19 @@ def kernel_context(env: Env) -> RegState:
 
     name = _CONTEXTS.get(env.prog_type)
     if name is None:
-        return unknown()
+        raise Reject(f"kern ctx type id {_no_structure(env)} is not a struct", EINVAL)
     made = RegState(r.BTF | TRUSTED, 0)
     made.btf, made.btf_id = struct_id(env, name)
     return made
+
+
+def _no_structure(env: Env) -> int:
+    """What the kernel calls the context of a type that has none: a number, or a pointer to anything."""
+    from cygnet.verifier.kerneltypes import kernel
+
+    name = "u64" if env.prog_type in ("tracepoint", "raw_tracepoint", "raw_tracepoint_writable") else "void"
+    found = kernel(env).find(name)
+    return found.id if found is not None else 0
 
 
 def readonly_cast(env: Env, type_id: int | None) -> RegState:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import struct
@@ -113,6 +114,17 @@ def test_delete_batch_and_clear() -> None:
         assert len(list(m.items())) == 8
         m.clear()
         assert list(m.items()) == []
+
+
+def test_a_batch_that_stops_is_not_done_again() -> None:
+    """EINVAL is the second key's here, and not the kernel's that knows no batches."""
+    good, bad = bytes(5), b"\x09" + bytes(4)
+    with KernelMap.create(bpf.BPF_MAP_TYPE_LPM_TRIE, 5, 1, 4, bpf.BPF_F_NO_PREALLOC) as m:
+        m.update(good, b"a")
+        with pytest.raises(SystemCallError) as refused:
+            m.delete_batch(good + bad)
+        assert refused.value.errno == errno.EINVAL
+        assert m.lookup(good) is None
 
 
 @pytest.mark.parametrize("kind", ARRAYS)

@@ -99,11 +99,13 @@ def write(store: KernelMap, command: int, keys: bytes, values: bytes, flags: int
         elem_flags=flags,
     )
     result = sys.bpf_try(command, attr)
-    if result in _NO_BATCH:
+    done = int.from_bytes(attr[_COUNT_AT : _COUNT_AT + 4], "little")
+    # a batch that stopped at an element says how many came before it: those must not be done again
+    if result in _NO_BATCH and done == count:
         return _write_each(store, updating, keys, values, flags)
     if result < 0:
         raise map_failure(-result, f"{'update' if updating else 'delete from'} map {store.name!r}", store)
-    return int.from_bytes(attr[_COUNT_AT : _COUNT_AT + 4], "little")
+    return done
 
 
 def _write_each(store: KernelMap, updating: bool, keys: bytes, values: bytes, flags: int) -> int:

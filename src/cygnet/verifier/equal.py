@@ -166,7 +166,7 @@ def covers(old: RegState, cur: RegState, precise: bool, ids: IdMap, exact: i64) 
     return _exact(old, cur, ids)
 
 
-_UNKNOWN = unknown()
+_UNKNOWN: Final = unknown()
 
 
 def _as_scalar(env: Env, slot: Slot) -> RegState | None:

@@ -40,7 +40,7 @@ _SYMBOLS: Final[dict[int, str]] = {
     0x90: "%=", 0xA0: "^=", 0xB0: "=", 0xC0: "s>>=", 0xD0: "endian",
 }  # fmt: skip
 
-_MOVABLE = frozenset(
+_MOVABLE: Final = frozenset(
     (r.CTX, r.MAP_VALUE, r.MAP_KEY, r.STACK, r.PKT_META, r.PKT, r.TP_BUFFER, r.BTF, r.MEM, r.BUF, r.FUNC, r.DYNPTR)
 )
 

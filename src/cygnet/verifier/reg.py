@@ -7,7 +7,7 @@ number is the unknown part. Signed and unsigned 64-bit bounds are bit patterns (
 
 from __future__ import annotations
 
-from cygnet.verifier.bits import S32_MAX, S32_MIN, S64_MAX, S64_MIN, U32_MAX, U64_MAX, s32, shr, ule, ult
+from cygnet.verifier.bits import S32_MAX, S32_MIN, S64_MAX, S64_MIN, U32_MAX, U64_MAX, s32, ule, ult
 from cygnet.verifier.tnum import tnum_intersect, tnum_range, tnum_step
 
 TYPE_CHECKING = False
@@ -203,17 +203,52 @@ class RegState:
     # -- drawing conclusions
 
     def sync(self) -> None:
-        """Let bits, signed and unsigned, 64 and 32 bits learn from each other."""
+        """Let bits, signed and unsigned, 64 and 32 bits learn from each other.
+
+        The kernel's order, without what would teach nothing: `deduce` is done three times there, and once it changed
+        nothing it will not the next time; nor will `bounds_from_bits`, as long as bounds and bits are as it left them.
+        """
         if self.mask == 0 and self.umin == self.value and self.umax == self.value and self.smin == self.smax:
             if self.smin == self.value:
                 self.set_const(self.value)
                 return
+        if self.mask == U64_MAX and self.is_unbound():
+            return
         self.bounds_from_bits()
-        self.deduce()
-        self.deduce()
-        self.deduce()
+        value, mask = self.value, self.mask
+        learnt = False
+        if not self.is_small():
+            learnt = self.deduce()
+            if learnt and self.deduce():
+                self.deduce()
         self.bits_from_bounds()
-        self.bounds_from_bits()
+        if learnt or self.value != value or self.mask != mask:
+            self.bounds_from_bits()
+
+    def is_unbound(self) -> bool:
+        return (
+            self.umax == U64_MAX
+            and self.umin == 0
+            and self.smin == S64_MIN
+            and self.smax == S64_MAX
+            and self.u32_min == 0
+            and self.u32_max == U32_MAX
+            and self.s32_min == S32_MIN
+            and self.s32_max == S32_MAX
+        )
+
+    def is_small(self) -> bool:
+        """Below 2**31, and all four ranges say the same: they have nothing to learn from each other."""
+        low, high = self.umin, self.umax
+        return (
+            0 <= low <= high
+            and self.u32_max == high
+            and self.s32_max == high
+            and self.smax == high
+            and self.smin == low
+            and self.u32_min == low
+            and self.s32_min == low
+        )
 
     def bounds_from_bits(self) -> None:
         value, mask = self.value, self.mask
@@ -247,8 +282,10 @@ class RegState:
     def single_value(self) -> None:
         """The bits and the unsigned range may have one number in common."""
         value, mask = self.value, self.mask
-        after = tnum_step(value, mask, self.umin)
         inside = (self.umin & ~mask) == value
+        if inside and (self.umax & ~mask) == value and ult(self.umin, self.umax):
+            return  # both ends
+        after = tnum_step(value, mask, self.umin)
         top = value | mask
         if inside:
             if ult(self.umax, after):
@@ -258,32 +295,44 @@ class RegState:
         elif ule(after, self.umax) and ult(self.umax, tnum_step(value, mask, after)):
             self.set_const(after)
 
-    def deduce(self) -> None:
+    def deduce(self) -> bool:
+        """One round; True when a bound changed."""
+        umin, umax, smin, smax = self.umin, self.umax, self.smin, self.smax
+        u32_min, u32_max, s32_min, s32_max = self.u32_min, self.u32_max, self.s32_min, self.s32_max
         self.deduce32()
         self.deduce64()
         self.deduce_mixed()
+        return (
+            self.umin != umin
+            or self.umax != umax
+            or self.smin != smin
+            or self.smax != smax
+            or self.u32_min != u32_min
+            or self.u32_max != u32_max
+            or self.s32_min != s32_min
+            or self.s32_max != s32_max
+        )
 
     def deduce32(self) -> None:
         umin, umax, smin, smax = self.umin, self.umax, self.smin, self.smax
-        ulow, uhigh = s32(umin), s32(umax)
-        slow, shigh = s32(smin), s32(smax)
-        uup, uup_max = shr(umin, 32), shr(umax, 32)
-        sup, sup_max = shr(smin, 32), shr(smax, 32)
-        if uup == uup_max:
+        up, up_max = umin & ~U32_MAX, umax & ~U32_MAX
+        if up == up_max:
             self.narrow_u32(umin & U32_MAX, umax & U32_MAX)
-            if ulow <= uhigh:
-                self.narrow_s32(ulow, uhigh)
-        if sup == sup_max:
+            if s32(umin) <= s32(umax):
+                self.narrow_s32(s32(umin), s32(umax))
+        elif ((up >> 32) + 1) & U32_MAX == (up_max >> 32) & U32_MAX and s32(umin) < 0 and s32(umax) >= 0:
+            self.narrow_s32(s32(umin), s32(umax))
+        up, up_max = smin & ~U32_MAX, smax & ~U32_MAX
+        if up == up_max:
             if (smin & U32_MAX) <= (smax & U32_MAX):
                 self.narrow_u32(smin & U32_MAX, smax & U32_MAX)
-            if slow <= shigh:
-                self.narrow_s32(slow, shigh)
-        if ((uup + 1) & U32_MAX) == uup_max and ulow < 0 and uhigh >= 0:
-            self.narrow_s32(ulow, uhigh)
-        if ((sup + 1) & U32_MAX) == sup_max and slow < 0 and shigh >= 0:
-            self.narrow_s32(slow, shigh)
-        if s32(self.u32_min) <= s32(self.u32_max):
-            self.narrow_s32(s32(self.u32_min), s32(self.u32_max))
+            if s32(smin) <= s32(smax):
+                self.narrow_s32(s32(smin), s32(smax))
+        elif ((up >> 32) + 1) & U32_MAX == (up_max >> 32) & U32_MAX and s32(smin) < 0 and s32(smax) >= 0:
+            self.narrow_s32(s32(smin), s32(smax))
+        low, high = s32(self.u32_min), s32(self.u32_max)
+        if low <= high:
+            self.narrow_s32(low, high)
         low, high = self.s32_min & U32_MAX, self.s32_max & U32_MAX
         if low <= high:
             self.narrow_u32(low, high)
@@ -390,9 +439,9 @@ class RegState:
             self.smin, self.smax = 0, U32_MAX
 
 
-# Refinements that not every 6.18.y has (see `kernels`).
-STEP_BOUNDS = True
-CROSSING32 = True
+# Refinements that not every 6.18.y has.
+STEP_BOUNDS: Final = True
+CROSSING32: Final = True
 
 
 def unknown() -> RegState:
@@ -415,4 +464,4 @@ def base(type: i64) -> i64:
     return type & KIND
 
 
-NONE = RegState(NOT_INIT, 0)
+NONE: Final = RegState(NOT_INIT, 0)

@@ -76,8 +76,8 @@ class Slot:
         return (self.kinds & 0xFF) == SPILL and (self.kinds >> 56) == SPILL and self.reg.type == SCALAR
 
 
-EMPTY = Slot(0, NONE)
-MISC_SLOT = Slot(ALL_MISC, NONE)
+EMPTY: Final = Slot(0, NONE)
+MISC_SLOT: Final = Slot(ALL_MISC, NONE)
 
 
 def with_kind(kinds: i64, byte: i64, kind: i64) -> i64:

@@ -210,14 +210,16 @@ class Match:
                     ``perf`` (bpf_perf_event_data), ``iter`` (struct bpf_iter__TYPE) or ``none``
     space           what a plain pointer means there: ``kernel``, ``user`` or ``none``
     preemptible     it may be preempted, and run again on the same CPU before it has ended
+    place, watch    where it becomes known what to watch: a match of its own, and {"argument": its number, "len",
+                    "mode", "stop": the process waits until it is watched}; there are no targets then
     operands        where the arguments of a usdt probe lie (probes.operands)
     per_cpu_exact   nothing that uses the same per-CPU value can interrupt it on its CPU, so that a plain
                     increment loses nothing (perf-based programs share the bpf_prog_active counter)
     """
 
     __slots__ = (
-        "attach_to", "attach_type", "context", "func", "kind", "operands", "parsed", "per_cpu_exact", "preemptible",
-        "probe", "probetype", "prog_type", "space", "targets",
+        "attach_to", "attach_type", "context", "func", "kind", "operands", "parsed", "per_cpu_exact", "place",
+        "preemptible", "probe", "probetype", "prog_type", "space", "targets", "watch",
     )  # fmt: skip
 
     def __init__(
@@ -251,6 +253,8 @@ class Match:
         self.preemptible = preemptible
         self.per_cpu_exact = per_cpu_exact
         self.operands: tuple[Operand, ...] = ()
+        self.place: Match | None = None
+        self.watch: dict[str, Any] = {}
 
     @property
     def provider(self) -> Provider:

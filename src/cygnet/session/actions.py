@@ -187,9 +187,17 @@ def _unwatch(state: State, action: Action) -> Handler:
 
     def handle(record: memoryview) -> None:
         if state.unwatch is not None:
-            state.unwatch(read(record, offset))
+            address = read(record, offset)
+            state.unwatch(address)
+            state.watched = {one for one in state.watched if one[1] != address}
 
     return handle
+
+
+def _watch(state: State, action: Action) -> Handler:
+    from cygnet.session.watch import handler
+
+    return handler(state, action)
 
 
 def _unwind(state: State, action: Action) -> Handler:
@@ -208,5 +216,5 @@ HANDLERS: dict[str, Callable[[State, Action], Handler]] = {
     "print_value": _print_value, "print_map": _print_map, "clear": _clear, "zero": _zero, "exit": _exit,
     "time": _time, "join": _join, "cat": _cat, "system": _system, "errorf": _note("errorf", "ERROR"),
     "warnf": _note("warnf", "WARNING"), "runtime_error": _runtime_error, "helper_error": _helper_error,
-    "skboutput": _skboutput, "unwatch": _unwatch, "unwind": _unwind,
+    "skboutput": _skboutput, "unwatch": _unwatch, "unwind": _unwind, "watch": _watch,
 }  # fmt: skip

@@ -167,7 +167,10 @@ class Loop:
             if name not in self._full:
                 self._full.add(name)
                 if self.state.options.warnings:
-                    self.state.out.say(f"WARNING: {name} is full: new keys are dropped (config max_map_keys)\n")
+                    from cygnet.session.notes import how_to_grow
+
+                    told = f"{name} is full: new keys are dropped ({how_to_grow(name, self.state.settings)})"
+                    self.state.out.say(f"WARNING: {told}\n")
 
     def _pending(self) -> None:
         bits = self.words.take_pending() if self.words is not None else 0

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import Any
+
     from cygnet.spec.actions import Action
 
 _E2BIG, _ENOENT, _EEXIST = 7, 2, 17
@@ -21,6 +24,13 @@ def helper_message(helper: str, code: int) -> str:
     if helper == "get_stackid" and code == -_EEXIST:
         return "A stack was lost: others have its places in the kernel's maps of stacks."
     return errno_text(code)
+
+
+def how_to_grow(name: str, settings: Mapping[str, Any]) -> str:
+    """What makes room in a map that is full."""
+    if name in settings.get("declared_maps", ()):
+        return "its declaration sets its size"
+    return "config max_map_keys raises its size"
 
 
 def errno_text(code: int) -> str:

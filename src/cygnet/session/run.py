@@ -101,6 +101,7 @@ class _Session:
             return 0
         state = self.state = State(self.spec, self.options, self.world, self.runtime.map, self._output(writer))
         state.unwatch = getattr(self.runtime, "unwatch", None)
+        state.watch = getattr(self.runtime, "attach", None)
         loop = self.loop = self._loop(state)
         self._run_all("begin")
         count = self._attach()
@@ -309,6 +310,7 @@ class _Session:
         if self.screen is not None:
             self.screen.end()
         self.runtime.detach_all()
+        self._let_go()
         if state.stopped:
             loop.discard()
         else:
@@ -327,12 +329,22 @@ class _Session:
             state.print_maps()
         state.out.end()
 
+    def _let_go(self) -> None:
+        """A process that waits to be watched does so no longer."""
+        pid = self.child.pid if self.child is not None else self.options.pid
+        if pid and any(action.kind == "watch" and action.data[3] for action in self.spec.actions):
+            from cygnet.session.watch import go_on
+
+            go_on(pid)
+
     def _losses(self, state: State, loop: Loop) -> None:
         """How much is missing from what was and will be printed, in numbers."""
         if not self.options.warnings:
             return
         for name, count in self.words.drops() if self.words is not None else ():
-            told = f"{name} was full: {count} updates were dropped (config max_map_keys raises its size)"
+            from cygnet.session.notes import how_to_grow
+
+            told = f"{name} was full: {count} updates were dropped ({how_to_grow(name, self.spec.settings)})"
             state.out.loss("dropped_updates", name, count, told)
         if loop.reports > 1:
             state.out.loss("lost_in_all", "", loop.lost, f"{loop.lost} events were lost in all")

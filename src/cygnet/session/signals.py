@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from typing import Any
 
+SIGCONT: int = _signal.SIGCONT
 SIGINT: int = _signal.SIGINT
 SIGTERM: int = _signal.SIGTERM
 SIGUSR1: int = _signal.SIGUSR1

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from cygnet.session.maps import Reader
     from cygnet.session.options import Options
     from cygnet.session.output import JsonOutput, TextOutput
-    from cygnet.spec.objects import ObjectSpec
+    from cygnet.spec.objects import LinkSpec, ObjectSpec
     from cygnet.spec.protocols import MapStore, World
 
     Find = Callable[[str], MapStore]
@@ -24,7 +24,7 @@ class State:
     """One run of an object. `stores` finds an open map by name."""
 
     __slots__ = ("_handlers", "_readers", "_sizes", "_views", "context", "files", "formats", "options", "out",
-                 "settings", "spec", "status", "stopped", "stores", "unwatch")  # fmt: skip
+                 "settings", "spec", "status", "stopped", "stores", "unwatch", "watch", "watched")  # fmt: skip
 
     def __init__(
         self, spec: ObjectSpec, options: Options, world: World, stores: Find, make_output: Callable[[Context], Any]
@@ -40,6 +40,8 @@ class State:
         self.stopped = False
         self.files: dict[str, Any] = {}  # packet files by name; None for one that could not be made
         self.unwatch: Callable[[int], object] | None = None  # detaches the watchpoints on an address
+        self.watch: Callable[[LinkSpec], object] | None = None  # attaches one that became known meanwhile
+        self.watched: set[tuple[int, int]] = set()  # (pid, address) of those
         self._views = {view.name: view for view in spec.views}
         self._sizes = {one.name: one.value_size for one in spec.maps}
         self._readers: dict[str, Reader] = {}

@@ -30,6 +30,8 @@ class Action(NamedTuple):
     runtime_error   message             –
     helper_error    helper              –               one field: int, the return code
     unwatch         –                   –               one field: the address
+    watch           –                   (program, length, mode, whether the process waits, probe)
+                                                        fields: u64 address, pid
     unwind          –                   –               fields: u64 number, pid, where the copy of the stack begins,
                                                         its bytes; then struct pt_regs, and the copy
     skboutput       path                most bytes      no fields: u64 time, length, captured; the packet

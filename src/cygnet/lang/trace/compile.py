@@ -127,15 +127,42 @@ def _compile(
         from cygnet.lang.trace.ctext.declare import define_types
 
         define_types(types, c_types, macros)
-    checker = Checker(program, instances, types, config, params)
-    checker.unsafe = unsafe
-    checker.own_names = own_names
-    checker.run()
+    checker = _checked(program, instances, types, config, params, unsafe, own_names)
     _check_parameters(params)
     if dump:
         dump.types(checker)
     spec = _generate(checker, config, source, target, pid, unsafe, runtime_warnings, dump)
     return Result(spec, [*config.warnings, *c_warnings, *warnings, *checker.warnings], source, config)
+
+
+def _checked(
+    program: ast.Program,
+    instances: list[Instance],
+    types: CTypes,
+    config: Config,
+    params: Params,
+    unsafe: bool,
+    own_names: list[str],
+) -> Checker:
+    """The checker, when it has found every type; older scripts get the scopes they were written for."""
+    widened: list[TraceTypeError] = []
+    while True:
+        checker = Checker(program, instances, types, config, params)
+        checker.unsafe = unsafe
+        checker.own_names = own_names
+        try:
+            checker.run()
+        except SourceErrors:
+            if widened or not checker.undefined:
+                raise
+            from cygnet.lang.trace.scopes import widen
+
+            widened = widen(program, checker.undefined)
+            if not widened:
+                raise
+            continue
+        checker.warnings += widened
+        return checker
 
 
 def _select(program: ast.Program, mode: str) -> None:
@@ -281,6 +308,11 @@ def _generate(
         if pid and instance.match.kind in _FILTERED:
             lowerer.only_pid = True
         lowered.append((instance, name, lowerer.module()))
+        if instance.match.place is not None:
+            from cygnet.lang.trace.lower.watching import setter
+
+            one, module = setter(unit, instance, instance.match, name, len(lowered))
+            lowered.append((one, f"set_{name}"[:15], module))
     unit.set_strides()
     if dump:
         dump.modules([module for _, _, module in lowered])
@@ -297,8 +329,13 @@ def _generate(
         actions=tuple(unit.actions),
         views=tuple(unit.views()),
         control=control,
-        settings=dict(config.values),
+        settings={**config.values, "declared_maps": _declared(unit)},
     )
+
+
+def _declared(unit: Unit) -> tuple[str, ...]:
+    """Names of maps whose own declaration says how many keys they may have."""
+    return tuple(name for name, layout in unit.layouts.items() if layout.info.decl is not None and layout.info.decl.args)
 
 
 def _programs(

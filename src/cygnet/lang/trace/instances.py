@@ -105,7 +105,7 @@ def make_instances(program: ast.Program, found: Sequence[tuple[ast.Probe, list[M
         alone, operands = _uses(probe), _uses_operands(probe)
         for number, match in enumerate(matches):
             shared = (match.prog_type, match.kind, match.context, match.space, match.preemptible, match.per_cpu_exact,
-                      match.attach_to, match.operands if operands else ())  # fmt: skip
+                      match.attach_to, match.operands if operands else (), id(match.place) if match.place else 0)  # fmt: skip
             groups.setdefault(number if alone else shared, []).append(match)
         for group in groups.values():
             instances.append(Instance(len(instances), program, probe, group, target))

@@ -20,8 +20,9 @@ def all_arguments(c: ExprChecker, node: ast.Ident) -> Type:
         return T.UNKNOWN
     names = instance.argument_names()
     if match.context == "record":
+        fields_of_its_own = [name for name in names if not name.startswith("__")] or names
         c.error(f"args can not be used as a whole in '{match.probetype}' probes", node.span,
-                [f"its fields can: args.{names[0]}"] if names else [])  # fmt: skip
+                [f"its fields can: args.{fields_of_its_own[0]}"] if names else [])  # fmt: skip
         return T.UNKNOWN
     if not names:
         c.error(f"args is not available in {match.probe}", node.span)

@@ -45,6 +45,7 @@ class CheckBase:
     grow_value: Callable[[MapInfo, Type, Span], None]
     _touch: Callable[[VarInfo, ast.Var], None]
     changed: bool
+    undefined: set[str]  # variables that were read where they are not visible
     own_names: list[str]  # the program's functions and macros
     whole: Checker  # this object, as the builtins know it
     expr: Callable[..., Type]

@@ -40,6 +40,7 @@ class Checker(ExprChecker):
         self.params = params
         self.maps: dict[str, MapInfo] = {}
         self.errors: list[TraceTypeError] = []
+        self.undefined = set()
         self.warnings: list[TraceTypeError] = []
         self.unsafe = False
         self.own_names = []

@@ -148,6 +148,7 @@ class ExprChecker(OperatorChecker, AccessChecker, CastChecker):
             from cygnet.lang.trace.suggest import did_you_mean
 
             guess = did_you_mean(node.name, self.scope.all_names())
+            self.undefined.add(node.name)
             self.error(
                 f"Undefined or undeclared variable: {node.name}", node.span, [f"did you mean {guess}?"] if guess else []
             )

@@ -57,15 +57,17 @@ def staged(scene: Scene, place: Place) -> Iterator[Stage]:
 
 def in_kernel(scene: Scene, place: Place) -> Seen:
     with staged(scene, place) as runtime:
-        retval, data = 0, b""
+        retval, data, ctx = 0, b"", b""
         if scene.drive is not None:
             retval = scene.drive(runtime, place) or 0
         else:
             flags, cpu = (bpf.BPF_F_TEST_RUN_ON_CPU, scene.cpu) if scene.cpu >= 0 else (0, 0)
             room = 4096 if place.data else 0
-            made = runtime.program("scene").test_run(place.data, place.ctx, data_out_bytes=room, flags=flags, cpu=cpu)
-            retval, data = made.retval, made.data
-        return Seen(words_of(runtime), retval, data)
+            made = runtime.program("scene").test_run(
+                place.data, place.ctx, data_out_bytes=room, flags=flags, cpu=cpu, ctx_out_bytes=place.ctx_out
+            )
+            retval, data, ctx = made.retval, made.data, made.ctx
+        return Seen(words_of(runtime), retval, data, ctx)
 
 
 # ── cgroups ──────────────────────────────────────────────────────────────────────────────────────────────

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import pytest
 from tests.kernel.stage import in_kernel
+from tests.vmcases import sockets, tasks
 from tests.vmcases.scenes import Place, Scene, agrees, in_user_space
-from tests.vmcases.tasks import SCENES
 
 ENGINES = ("jit", "python", "interpreter")
 
 
-@pytest.mark.parametrize("scene", SCENES, ids=lambda scene: scene.name)
+@pytest.mark.parametrize("scene", [*tasks.SCENES, *sockets.SCENES], ids=lambda scene: scene.name)
 def test_same(scene: Scene) -> None:
     with Place() as place:
         if scene.setup is not None:

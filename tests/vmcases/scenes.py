@@ -43,6 +43,7 @@ class Place:
         self.words: list[int] = []  # what `in` begins with
         self.data = b""  # a packet, for test runs
         self.ctx = b""
+        self.ctx_out = 0  # bytes
         self.have: dict[str, Any] = {}
 
     def __getitem__(self, name: str) -> Any:
@@ -235,12 +236,13 @@ class Seen(NamedTuple):
     words: tuple[int, ...]
     retval: int = 0
     data: bytes = b""
+    ctx: bytes = b""
 
 
 def in_user_space(scene: Scene, place: Place, engine: str) -> tuple[Seen, Any]:
     """(what was seen, what `after` gives)."""
     with machine_for(scene, place, engine) as machine:
-        retval, data = 0, b""
+        retval, data, ctx = 0, b"", b""
         if scene.machine_drive is not None:
             scene.machine_drive(machine, place)
         elif scene.context is not None:
@@ -248,9 +250,11 @@ def in_user_space(scene: Scene, place: Place, engine: str) -> tuple[Seen, Any]:
             retval = machine.run("scene", given if isinstance(given, Context) else bytes(given)) & MASK32
         else:
             room = 4096 if place.data else 0
-            made = machine.program("scene").test_run(place.data, place.ctx, data_out_bytes=room, cpu=max(scene.cpu, 0))
-            retval, data = made.retval, made.data
-        return Seen(words_of(machine), retval, data), scene.after(machine) if scene.after else None
+            made = machine.program("scene").test_run(
+                place.data, place.ctx, data_out_bytes=room, cpu=max(scene.cpu, 0), ctx_out_bytes=place.ctx_out
+            )
+            retval, data, ctx = made.retval, made.data, made.ctx
+        return Seen(words_of(machine), retval, data, ctx), scene.after(machine) if scene.after else None
 
 
 def agrees(scene: Scene, seen: Seen) -> list[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ipaddress import ip_address
 
-from cygnet.maps.memory import SPACE, store32
+from cygnet.maps.memory import SPACE, fill, store32
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -23,8 +23,8 @@ class Socket:
     `tcp` are members of struct bpf_tcp_sock, by number of the u32 word.
     """
 
-    __slots__ = ("_block", "_tcp_block", "cgroups", "cookie", "local", "mark", "priority", "protocol", "remote",
-                 "state", "tcp", "uid")  # fmt: skip
+    __slots__ = ("_block", "_tcp_block", "cgroups", "cookie", "family", "local", "mark", "priority", "protocol", "remote",
+                 "state", "tcp", "type", "uid")  # fmt: skip
 
     def __init__(
         self,
@@ -39,21 +39,28 @@ class Socket:
         self.local, self.remote, self.protocol = local, remote, protocol
         self.state = state or (ESTABLISHED if remote[1] else LISTEN if protocol == TCP else 7)
         self.cookie, self.uid = cookie, uid
+        self.family = AF_INET6 if ":" in local[0] else AF_INET
+        self.type = STREAM if protocol == TCP else DATAGRAM
         self.mark = self.priority = 0
         self.cgroups: tuple[int, ...] = ()
         self.tcp: dict[int, int] = {}
         self._block = self._tcp_block = 0
 
-    @property
-    def family(self) -> int:
-        return AF_INET6 if ":" in self.local[0] else AF_INET
-
     def address(self, host: Host) -> int:
         """Where its struct bpf_sock lies."""
         if not self._block:
             self._block = host.memory.block(_SOCK_BYTES, "socket").address
-            self._fill(self._block)
+            self.show()
         return self._block
+
+    def lies_at(self, address: int) -> bool:
+        return bool(address) and self._block == address
+
+    def show(self) -> None:
+        """Write what the attributes say to where programs look, if they may look already."""
+        if self._block:
+            fill(self._block, _SOCK_BYTES)
+            self._fill(self._block)
 
     def tcp_address(self, host: Host) -> int:
         """Where its struct bpf_tcp_sock lies; 0 when it is no TCP socket."""
@@ -66,8 +73,7 @@ class Socket:
         return self._tcp_block
 
     def _fill(self, at: int) -> None:
-        kind = STREAM if self.protocol == TCP else DATAGRAM
-        for word, value in enumerate((0, self.family, kind, self.protocol, self.mark, self.priority)):
+        for word, value in enumerate((0, self.family, self.type, self.protocol, self.mark, self.priority)):
             store32(at + 4 * word, value)
         _put_address(at + 24, at + 28, self.local[0])
         store32(at + 44, self.local[1])  # in the machine's order

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import time
-from errno import EINVAL
+from errno import EAFNOSUPPORT, EINVAL, ERANGE
 
 from cygnet.errors import SystemCallError
 from cygnet.vm.contexts import Context, code_name, for_program, memory, skb, xdp
 from cygnet.vm.contexts.model import get, structure
 from cygnet.vm.contexts.packets import LINK_LAYER
 from cygnet.vm.packets import ETHERNET
+from cygnet.vm.testsockets import as_tested, selection
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from cygnet.vm.machine import Placed, VmProgram
 
 _XDP_MD = 24
+_SK_LOOKUP_GIVEN = 64  # bytes of struct bpf_sk_lookup up to local_port, the last that a caller gives
 _MAX_XDP = 4096 - 256 - 320  # what fits a page beside headroom and skb_shared_info
 #: fields of __sk_buff that a caller may give, and gets back
 _GIVEN = ("mark", "priority", "ingress_ifindex", "ifindex", "tstamp", "wire_len", "gso_segs", "gso_size", "hwtstamp")
@@ -39,8 +41,8 @@ class TestResult:
         return f"<TestResult {self.name} data={len(self.data)} bytes>"
 
 
-def _invalid(program: VmProgram, why: str) -> SystemCallError:
-    return SystemCallError(f"run program {program.name!r} on test input: {why}", call="bpf", errno=EINVAL)
+def _invalid(program: VmProgram, why: str, errno: int = EINVAL) -> SystemCallError:
+    return SystemCallError(f"run program {program.name!r} on test input: {why}", call="bpf", errno=errno)
 
 
 def test_run(
@@ -54,13 +56,15 @@ def test_run(
         machine.host.cpu = cpu
     context = _context(program, data, ctx, ctx_out)
     rounds = max(repeat, 1)
-    with Placed(machine, program, context) as placed:
+    with as_tested(machine.world, context), Placed(machine, program, context) as placed:
         before = time.perf_counter_ns()
         for _ in range(rounds):
             retval = placed.run()
         duration = (time.perf_counter_ns() - before) // rounds
         shown, after = _outputs(placed, ctx)
     retval &= 0xFFFFFFFF
+    if program.type_name == "sk_lookup":
+        retval, after = selection(machine.world, retval, after, ctx)
     name = code_name(program.type_name, retval)
     return TestResult(retval, shown[:data_out], after[:ctx_out], duration, name)
 
@@ -74,6 +78,8 @@ def _context(program: VmProgram, data: bytes, ctx: bytes, ctx_out: int) -> Conte
         return _xdp(program, data, ctx)
     if kind == "__sk_buff":
         return _skb(program, data, ctx, bool(ctx or ctx_out))
+    if program.type_name == "sk_lookup":
+        return _sk_lookup(program, data, ctx)
     return for_program(program.type_name, data) if kind == "sk_msg_md" else memory(ctx or data)
 
 
@@ -102,6 +108,16 @@ def _skb(program: VmProgram, data: bytes, ctx: bytes, with_context: bool) -> Con
     if with_context and not values["wire_len"]:
         values["wire_len"] = len(data) - (0 if program.type_name in LINK_LAYER else ETHERNET)
     return skb(data, program_type=program.type_name, **values)
+
+
+def _sk_lookup(program: VmProgram, data: bytes, ctx: bytes) -> Context:
+    if data or not ctx or any(ctx[:8]) or any(ctx[_SK_LOOKUP_GIVEN:]):
+        raise _invalid(program, "there is no packet, and the context's first and last fields are zeros")
+    if get("bpf_sk_lookup", ctx, "local_port") > 0xFFFF:
+        raise _invalid(program, "a port has 16 bits", ERANGE)
+    if get("bpf_sk_lookup", ctx, "family") & 0xFFFF not in (2, 10):
+        raise _invalid(program, "the family is AF_INET or AF_INET6", EAFNOSUPPORT)
+    return memory(ctx.ljust(72, b"\0"))
 
 
 def _outputs(placed: Placed, given: bytes) -> tuple[bytes, bytes]:

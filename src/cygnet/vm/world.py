@@ -184,12 +184,18 @@ class World:
         # the network
         self.sockets: list[Socket] = []
         self.socket: Socket | None = None  # the context's
+        self.test_socket: Socket | None = None  # what test runs give a packet that has none
+        self.last_cookie = 0  # of sockets that had none when they were asked
         self.routes: list[Route] = []
         self.interfaces: dict[int, int] = {1: 65536}  # number → MTU
         self.netns_cookie = 1
         self.socket_options: dict[tuple[int, int], bytes] = {}
-        self.tunnel_key = b""
+        self.at_ingress = True  # of tc: the packet has come in; test runs are on neither side
+        self.tunnel_key = b""  # struct bpf_tunnel_key, as a program gets it
+        self.tunnel_flags = 0  # TUNNEL_* of <linux/if_tunnel.h>
+        self.tunnel_ipv6 = False
         self.tunnel_options = b""
+        self.tunnel_is_own = False  # the key was set by a program
         self.route_realm = 0
         # of a sysctl program
         self.sysctl_name = ""
@@ -285,6 +291,13 @@ class World:
                 block.view[cpu * stride : cpu * stride + len(value)] = value
             self.variable_places[name] = block.address, stride
         return self.variable_places[name][0]
+
+    def cookie_of(self, socket: Socket) -> int:
+        """A socket's cookie; one that has none gets the next."""
+        if not socket.cookie:
+            self.last_cookie += 1
+            socket.cookie = self.last_cookie
+        return socket.cookie
 
     def interface(self, number: int) -> int | None:
         """The MTU of an interface; None when there is none."""

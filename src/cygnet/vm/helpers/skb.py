@@ -1,8 +1,8 @@
-"""Packets as sk_buffs: bytes, room, VLAN tags, type, hash, tunnel (net/core/filter.c)."""
+"""Packets as sk_buffs: bytes, room, VLAN tags, type, hash (net/core/filter.c)."""
 
 from __future__ import annotations
 
-from errno import EFAULT, EINVAL, ENOENT, ENOMEM
+from errno import EFAULT, EINVAL, ENOMEM
 from struct import pack_into, unpack_from
 
 from cygnet.maps.memory import SPACE, fill, load32, store32, write
@@ -286,57 +286,6 @@ def skb_ecn_set_ce(machine: Host, context: int) -> int:
             return 0
         SPACE[header + 1] |= 0x30
         return 1
-    return 0
-
-
-# ── tunnels ──────────────────────────────────────────────────────────────────────────────────────────────
-
-
-@helper("skb_get_tunnel_key")
-def skb_get_tunnel_key(machine: Host, context: int, out: int, size: int, flags: int) -> int:
-    """What skb_set_tunnel_key or the world set."""
-    size &= MASK32
-    machine.check(out, size, write=True, what="struct bpf_tunnel_key")
-    key = machine.world.tunnel_key
-    bad = not key or flags & ~(bpf_flags.BPF_F_TUNINFO_IPV6 | bpf_flags.BPF_F_TUNINFO_FLAGS)
-    fill(out, size)
-    if bad:
-        return -EINVAL
-    write(out, key[:size])
-    return 0
-
-
-@helper("skb_set_tunnel_key")
-def skb_set_tunnel_key(machine: Host, context: int, key: int, size: int, flags: int) -> int:
-    data = machine.readable(key, size & MASK32, "struct bpf_tunnel_key")
-    if flags & ~0x1F:
-        return -EINVAL
-    machine.world.tunnel_key = data
-    return 0
-
-
-@helper("skb_get_tunnel_opt")
-def skb_get_tunnel_opt(machine: Host, context: int, out: int, size: int) -> int:
-    size &= MASK32
-    machine.check(out, size, write=True, what="options")
-    options = machine.world.tunnel_options
-    fill(out, size)
-    if not options:
-        return -ENOENT
-    if len(options) > size:
-        return -ENOMEM
-    write(out, options)
-    return len(options)
-
-
-@helper("skb_set_tunnel_opt")
-def skb_set_tunnel_opt(machine: Host, context: int, data: int, size: int) -> int:
-    if not machine.world.tunnel_key or size & 3:
-        return -EINVAL
-    options = machine.readable(data, size & MASK32, "options")
-    if len(options) > 255:
-        return -ENOMEM
-    machine.world.tunnel_options = options
     return 0
 
 

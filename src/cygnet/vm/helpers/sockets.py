@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from errno import EAFNOSUPPORT, EINVAL, ENOENT, EPROTOTYPE
+from errno import EAFNOSUPPORT, EEXIST, EINVAL, ENOENT, EOPNOTSUPP, EPROTOTYPE, ESOCKTNOSUPPORT
 from struct import pack_into
 
 from cygnet.errors import HelperFault
@@ -10,7 +10,7 @@ from cygnet.maps.memory import SPACE, fill, load64, read, write
 from cygnet.vm.helpers.common import MASK32, map_of, s32
 from cygnet.vm.helpers.registry import helper
 from cygnet.vm.helpers.storage import owner_number
-from cygnet.vm.sockets import LISTEN, TCP, UDP
+from cygnet.vm.sockets import AF_INET6, ESTABLISHED, LISTEN, TCP, UDP
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ def _lookup(machine: Host, tuple_: int, size: int, netns: int, flags: int, proto
     """struct bpf_sock_tuple {saddr, daddr, sport, dport}: a packet's way, so the source is the remote end."""
     data = machine.readable(tuple_, size & MASK32, "struct bpf_sock_tuple")
     width = _TUPLES.get(len(data))
-    if width is None or flags:
+    if width is None or flags or s32(netns) >= 0:  # there is one namespace, the current one
         return 0
     source, destination = data[:width], data[width : 2 * width]
     sport, dport = (int.from_bytes(data[at : at + 2], "big") for at in (2 * width, 2 * width + 2))
@@ -134,7 +134,7 @@ _cast("tcp_request_sock", -1)
 def get_socket_cookie(machine: Host, context: int) -> int:
     """Of the context's socket (`world.socket`), or of the socket that is given itself."""
     found = _socket_at(machine, context) or machine.world.socket
-    return found.cookie if found else 0
+    return machine.world.cookie_of(found) if found else 0
 
 
 @helper("get_socket_uid")
@@ -180,20 +180,29 @@ def sk_assign(machine: Host, context: int, socket: int, flags: int) -> int:
     lookup = machine.world.program_type == "sk_lookup"
     if flags & ~(3 if lookup else 0):
         return -EINVAL
-    if not socket:
-        return _did(machine, "sk_assign", None) if lookup else -EINVAL
-    found = _known(machine, socket)
+    if not socket and not lookup:
+        return -EINVAL
+    found = _known(machine, socket) if socket else None
+    error = _unselectable(machine, context, found, flags) if lookup else 0 if machine.world.at_ingress else -EOPNOTSUPP
+    if error:
+        return error
     if lookup:
-        machine.check(context, 64, write=True, what="context")
-        family, protocol = (int.from_bytes(SPACE[context + at : context + at + 4], "little") for at in (8, 12))
-        if found.protocol != protocol:
-            return -EPROTOTYPE
-        if found.family != family:
-            return -EAFNOSUPPORT
-        if load64(context) and not flags & 1:
-            return -17  # EEXIST
         pack_into("<Q", SPACE, context, socket)
     return _did(machine, "sk_assign", found)
+
+
+def _unselectable(machine: Host, context: int, found: Socket | None, flags: int) -> int:
+    """bpf_sk_lookup_assign: why the socket cannot be selected, a negative errno or 0."""
+    machine.check(context, 64, write=True, what="context")
+    family, protocol = (int.from_bytes(SPACE[context + at : context + at + 4], "little") for at in (8, 12))
+    if found is not None and found.state == ESTABLISHED:
+        return -ESOCKTNOSUPPORT
+    if found is not None and found.protocol != protocol:
+        return -EPROTOTYPE
+    # an IPv6 socket that is bound to no address takes IPv4 too
+    if found is not None and found.family != family and (found.family, found.local[0]) != (AF_INET6, "::"):
+        return -EAFNOSUPPORT
+    return -EEXIST if load64(context) and not flags & 1 else 0
 
 
 @helper("sk_select_reuseport")

@@ -2,7 +2,18 @@
 
 from __future__ import annotations
 
-from cygnet.isa.consts import BPF_CLASS_MASK, BPF_OP_MASK, BPF_SIZE_MASK
+from cygnet.isa.consts import (
+    BPF_CALL,
+    BPF_CLASS_MASK,
+    BPF_EXIT,
+    BPF_JMP,
+    BPF_JMP32,
+    BPF_OP_MASK,
+    BPF_SIZE_MASK,
+    BPF_STX,
+    BPF_X,
+)
+from cygnet.verifier.bits import shl
 from cygnet.verifier.reg import RegState
 from cygnet.verifier.state import Frame, Reject, State, Step
 
@@ -30,7 +41,7 @@ class Ins:
     __slots__ = (
         "btf", "btf_id", "calls_callback", "checkpoint", "cls", "code", "dst", "fastcall", "imm", "imm64", "jmp_point",
         "kfunc", "live", "loads", "map", "map_off", "off", "op", "prune", "ptr_type", "scc", "seen", "size", "src",
-        "storage_alloc", "var_type",
+        "storage_alloc", "touches", "var_type",
     )  # fmt: skip
 
     def __init__(self, code: i64, dst: i64, src: i64, off: i64, imm: i64) -> None:
@@ -60,6 +71,21 @@ class Ins:
         self.storage_alloc = False
         self.fastcall: i64 = 0
         self.loads = False
+        self.touches: i64 = _touches(code, dst, src)
+
+
+def _touches(code: i64, dst: i64, src: i64) -> i64:
+    """The registers that an instruction must touch to be of interest to a walk that looks for where they came from; -1
+    when it always is."""
+    cls = code & BPF_CLASS_MASK
+    op = code & BPF_OP_MASK
+    if cls == BPF_STX:
+        return 1 | shl(1, dst) | shl(1, src)
+    if cls != BPF_JMP and cls != BPF_JMP32:
+        return shl(1, dst) if code else 0
+    if op == BPF_CALL or op == BPF_EXIT:
+        return -1
+    return shl(1, dst) | shl(1, src) if code & BPF_X else 0
 
 
 class Special:

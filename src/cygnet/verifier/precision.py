@@ -106,35 +106,41 @@ def walk(env: Env, start: State, wanted: Wanted, at: i64) -> bool:
 
     `at` is the instruction that the state is at; it has not been passed yet.
     """
+    insns = env.insns
     state = start
     changed = False
     first = True
     following: i64 = -1
     while True:
-        left: i64 = len(state.history)
+        history = state.history
+        left: i64 = len(history)
+        if wanted.empty():
+            return changed
         if at < 0:
             return _entry(env, state, wanted) or changed
+        regs = wanted.regs[wanted.frame]
         while True:
+            step: Step | None = history[left - 1] if left else None
+            if step is not None and step.at != at:
+                step = None
             if first:
                 first = False
             else:
-                try:
-                    _back(env, at, following, _entry_at(state, left, at), wanted)
-                except _GiveUp:
-                    return _mark_all(start) or changed
-            if wanted.empty():
-                return changed
+                touches = insns[at].touches
+                if step is not None or touches < 0 or touches & regs:
+                    try:
+                        _back(env, at, following, step, wanted)
+                    except _GiveUp:
+                        return _mark_all(start) or changed
+                    if wanted.empty():
+                        return changed
+                    regs = wanted.regs[wanted.frame]
             following = at
             # the instruction before: by the history, else the one above
-            if left == 0 and at == state.first_insn:
-                break
-            if left == 1 and at == state.first_insn:
-                step = state.history[0]
-                if step.at == at:
-                    # reached by a jump from the parent's part of the path
-                    break
-            if left and state.history[left - 1].at == at:
-                at = state.history[left - 1].before
+            if at == state.first_insn and (left == 0 or (left == 1 and step is not None)):
+                break  # the last step of all is the jump from the parent's part of the path
+            if step is not None:
+                at = step.before
                 left -= 1
             else:
                 at -= 1
@@ -146,8 +152,6 @@ def walk(env: Env, start: State, wanted: Wanted, at: i64) -> bool:
             break
         state = parent
         changed = _apply(state, wanted) or changed
-        if wanted.empty():
-            return changed
         at = state.last_insn
     if not wanted.empty():
         changed = _mark_all(start) or changed
@@ -226,14 +230,6 @@ def _mark_all(start: State) -> bool:
                 spi += 1
         state = state.parent
     return changed
-
-
-def _entry_at(state: State, left: i64, at: i64) -> Step | None:
-    if left:
-        step = state.history[left - 1]
-        if step.at == at:
-            return step
-    return None
 
 
 def _sync_links(step: Step | None, wanted: Wanted) -> None:

@@ -138,7 +138,8 @@ LOOKUPS = [
        found="r1 = r6\nr2 = r7\nr3 = 1\ncall bpf_sk_assign\n" + keep(1)),
        (1, EINVAL)),
     tc("sk_assign not at ingress",
-       look("sk_lookup_tcp", LISTENER, _SHORT, found="r1 = r6\nr2 = r7\nr3 = 0\ncall bpf_sk_assign\n" + keep(1)), (1, EOPNOTSUPP)),
+       look("sk_lookup_tcp", LISTENER, _SHORT, found="r1 = r6\nr2 = r7\nr3 = 0\ncall bpf_sk_assign\n" + keep(1)),
+       (1, EOPNOTSUPP)),
 ]  # fmt: skip
 
 
@@ -169,10 +170,11 @@ def _get(word: int, flags: int, value: str = "0", add: int = 0) -> str:
 
 _DELETE = "r1 = map[fd:2]\nr2 = r7\ncall bpf_sk_storage_delete\n"
 STORAGE = [
-    tc("sk_storage_get create", look("sk_lookup_tcp", LISTENER, _SHORT, found=store(-8, b"\x2a") + _get(1, 0) + _get(2, 1, "-8", 1)
-       + _get(3, 0) + _get(4, 1, "-8") + _get(5, 2) + _get(6, 3)), (1, 0, 43, 43, 43, 0, 0), _STORE),
+    tc("sk_storage_get create", look("sk_lookup_tcp", LISTENER, _SHORT, found=store(-8, b"\x2a") + _get(1, 0)
+       + _get(2, 1, "-8", 1)      + _get(3, 0) + _get(4, 1, "-8") + _get(5, 2) + _get(6, 3)), (1, 0, 43, 43, 43, 0, 0), _STORE),
     tc("sk_storage_get zeros", look("sk_lookup_tcp", LISTENER, _SHORT, found=_get(1, 1, add=7) + _get(2, 0)), (1, 7, 7), _STORE),
-    tc("sk_storage_delete", look("sk_lookup_tcp", LISTENER, _SHORT, found=_DELETE + keep(1) + _get(2, 1, add=5) + _DELETE + keep(3)
+    tc("sk_storage_delete", look("sk_lookup_tcp", LISTENER, _SHORT, found=
+       _DELETE + keep(1) + _get(2, 1, add=5) + _DELETE + keep(3)
        + _get(4, 0)), (1, ENOENT, 5, 0, 0), _STORE),
 ]  # fmt: skip
 

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from cygnet.vm.contexts import Context
     from cygnet.vm.world import World
 
+_SK_LOOKUP = 72  # bytes of struct bpf_sk_lookup
 _CLOSE = 7  # TCP_CLOSE
 # (offset, bytes) of the local and the remote address in struct __sk_buff
 _ADDRESSES = {AF_INET: ((96, 4), (92, 4)), AF_INET6: ((116, 16), (100, 16))}
@@ -54,4 +55,4 @@ def selection(world: World, verdict: int, ctx: bytes, given: bytes) -> tuple[int
     passed = verdict == 1
     chosen = next((one for one in world.sockets if one.lies_at(at)), None) if passed and at else None
     cookie = world.cookie_of(chosen) if chosen is not None else 0
-    return int(passed), cookie.to_bytes(8, "little") + given[8:]
+    return int(passed), cookie.to_bytes(8, "little") + given[8:].ljust(_SK_LOOKUP - 8, b"\0")

@@ -24,11 +24,9 @@ The exit status is 0 when all programs are accepted, 1 when one is refused, 2 wh
 
 
 def _options(argv: Sequence[str]) -> Namespace:
-    from argparse import ArgumentParser, RawDescriptionHelpFormatter
+    from cygnet.cli.arguments import Parser
 
-    parser = ArgumentParser(
-        "cygnet verify", description=HELP, epilog=_EPILOG, formatter_class=RawDescriptionHelpFormatter
-    )
+    parser = Parser("cygnet verify", HELP, _EPILOG, status=USAGE)
     parser.add_argument("files", nargs="*", metavar="FILE", help="what to judge")
     parser.add_argument("--hex", metavar="CODE", help="the instructions themselves, in hex")
     parser.add_argument("--type", metavar="TYPE", help="the program's type: xdp, kprobe, sched_cls …")

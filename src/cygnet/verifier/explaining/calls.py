@@ -106,7 +106,7 @@ def _kfunc_types(case: Case, name: str) -> None:
 def explain_gpl(case: Case) -> None:
     _, name = _helper(case)
     spec = case.about.spec
-    own = f", which is {spec.license!r}" if spec is not None else ""
+    own = f", {spec.license!r}," if spec is not None else ""
     case.reason = f"{name} is for programs with a GPL-compatible license only; this program's license{own} is not"
     case.lead = "declare the license"
     case.fix = {
@@ -125,10 +125,11 @@ def explain_sleepable(case: Case) -> None:
             case.reason = f"{name} may sleep, which is forbidden in this section ({what})"
     case.lead = "use what does not sleep, or load the program as a sleepable one"
     if name == "bpf_copy_from_user":
-        case.lead = "bpf_probe_read_user does not sleep (it fails where the page is not in memory); or load the program as a sleepable one"
+        case.lead = "bpf_probe_read_user does not sleep (it fails where the page is not in memory)"
         case.fix = [case.code(case.at).replace(name, "bpf_probe_read_user")] if case.step is not None else []
     case.more.append(
-        'only fentry, fexit, fmod_ret, LSM, iterator, uprobe and struct_ops programs can be sleepable (SEC("fentry.s/…"), flag 16)'
+        "only fentry, fexit, fmod_ret, LSM, iterator, uprobe and struct_ops programs can be sleepable"
+        ' (SEC("fentry.s/…"), flag 16)'
     )
 
 

@@ -107,7 +107,7 @@ def explain_insns(case: Case) -> None:
             else f"instruction {jump}"
         )
         case.path.append(Note("branch", f"`{text.strip()}` goes back", jump, place))
-    case.lead = "make fewer rounds, or let the kernel count them: a callback of bpf_loop is followed once, whatever the number of rounds"
+    case.lead = "make fewer rounds, or let bpf_loop count them: its callback is followed once, however many they are"
     case.fix = (
         ["call bpf_loop"]
         if case.dialect == "asm"

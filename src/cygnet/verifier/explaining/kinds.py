@@ -109,7 +109,8 @@ _PATTERNS = (
     ),
     (
         "misaligned",
-        r"misaligned (?P<what>\w+ )?access off .* size (?P<size>\d+)|access misaligned expected|func '\S+' offset \d+ is not multiple of 8",
+        r"misaligned (?P<what>\w+ )?access off .* size (?P<size>\d+)|access misaligned expected"
+        r"|func '\S+' offset \d+ is not multiple of 8",
     ),
     (
         "stack-depth",
@@ -142,16 +143,18 @@ _PATTERNS = (
     ("pointer-leak", r"leaks addr|partial copy of pointer|attempt to corrupt spilled pointer"),
     (
         "read-only",
-        r"cannot write into|write into map forbidden|may write into memory pointed|the prog does not allow writes|only read is supported"
-        r"|only read from \w+ is supported|write to change key",
+        r"cannot write into|write into map forbidden|may write into memory pointed|the prog does not allow writes"
+        r"|only read is supported|only read from \w+ is supported|write to change key",
     ),
     (
         "unbounded-index",
         r"R(?P<reg>\d+) (?P<why>unbounded memory access|min value is negative)"
-        r"|math between (?P<ptr>\w+) pointer and register with unbounded|value (?P<value>-?\d+) makes (?P<ptr2>\w+) pointer be out of bounds"
+        r"|math between (?P<ptr>\w+) pointer and register with unbounded"
+        r"|value (?P<value>-?\d+) makes (?P<ptr2>\w+) pointer be out of bounds"
         r"|R(?P<r2>\d+) max value is outside of the allowed|invalid (unbounded )?variable-offset"
         r"|R(?P<r4>\d+) unbounded|R(?P<r5>\d+) invalid zero-sized read|invalid zero-size"
-        r"|R(?P<r6>\d+) has unknown scalar with mixed signed bounds|math between (?P<ptr3>\w+) pointer and (?P<v2>-?\d+) is not allowed",
+        r"|R(?P<r6>\d+) has unknown scalar with mixed signed bounds"
+        r"|math between (?P<ptr3>\w+) pointer and (?P<v2>-?\d+) is not allowed",
     ),
     (
         "out-of-bounds",

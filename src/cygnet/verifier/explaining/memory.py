@@ -88,46 +88,42 @@ def explain_index(case: Case) -> None:
     step = case.step
     line = case.match.line
     pointer = case.reg
-    at, index = _index_of(case, pointer)
+    at, index = index_of(case, pointer)
     if index < 0:
         case.reason = f"{case.name(pointer)} may point outside of its memory: {line}"
         return
+    added = at
+    at, index, scale = _unscaled(case, at, index)
     links = origins.chain(case.trail, at, index)
     name = case.name(index, links)
     value = case.trail.value(at, f"R{index}")
     low, high = bounds(value)
-    is_size = at == case.at and step is not None and bool(step.call)
+    is_size = added == case.at and step is not None and bool(step.call)
     room, what = _room(case, pointer, index, is_size)
     case.reason = f"{name} {_said(low, high)}"
     if "zero" in line:
         case.reason = f"{name} may be 0, and {step.helper if step else 'the function'} wants at least one byte"
     elif room is not None:
         where = f"{what} has {room} bytes"
-        most = _most(case, room, pointer, is_size)
-        case.reason += f"; {where}" + ("" if is_size else f", so {most} is the most here")
+        limit = _most(case, room, pointer, is_size) // scale
+        where += f", and each step is {scale}" if scale > 1 else ""
+        case.reason += f"; {where}" + ("" if is_size else f", so {limit} is the most here")
     if is_size and step is not None:
         case.reason += f" (size of what {step.helper} accesses)"
     if links:
         case.note("cause", f"{name} is {case.origin(links)}", links[-1].at)
     _steps_of(case, links, index)
-    start = links[-1].at if links else -1
-    for seen in origins.concerned(case.trail, start, at, links[-1].reg if links and start < 0 else _given(case, links)):
+    for seen in origins.concerned(case.trail, links[0].at if links else -1, at, index):
         if case.trail.steps[seen.at].is_branch:
             way = "taken" if seen.taken else "not taken"
             case.note("branch", f"`{case.code(seen.at)}` was {way}, which leaves {_range(low, high)}", seen.at)
-    if at != case.at:
-        case.note("step", f"added to the pointer: `{case.code(at)}`", at)
-    _bound(case, index, links, low, room, pointer, is_size)
+    if added != case.at:
+        case.note("step", f"added to the pointer: `{case.code(added)}`", added)
+    most = _most(case, room, pointer, is_size) // scale if room is not None else None
+    _bound(case, index, links, most)
 
 
-def _given(case: Case, links: list[Link]) -> int:
-    if not links:
-        return 0
-    step = case.trail.steps[links[-1].at]
-    return step.writes if step.writes >= 0 else links[-1].reg
-
-
-def _index_of(case: Case, pointer: int) -> tuple[int, int]:
+def index_of(case: Case, pointer: int) -> tuple[int, int]:
     """(step, register) of the number: an operand of the refused addition, the size itself, or what was added before."""
     step = case.step
     if step is None:
@@ -150,6 +146,27 @@ def _index_of(case: Case, pointer: int) -> tuple[int, int]:
             if own.lstrip("P").startswith("scalar"):
                 return link.at, case.trail.steps[link.at].dst
     return case.at, -1
+
+
+def _unscaled(case: Case, at: int, index: int) -> tuple[int, int, int]:
+    """The number before it was made a distance in bytes: (step, register, bytes of one).
+
+    Compilers write ``r1 <<= 2``, or ``r1 <<= 32; r1 >>= 30``, which cuts it to 32 bits too.
+    """
+    total = 0
+    for link in origins.chain(case.trail, at, index):
+        text = case.trail.steps[link.at].text if link.what == "alu" else ""
+        found = re.match(r"[rw]\d+ (<<=|>>=|\*=) (\w+)$", text)
+        amount = number(found[2]) if found is not None else None
+        if found is None or amount is None:
+            break
+        if found[1] == "*=":
+            return (link.at, index, amount) if total == 0 and 0 < amount < 65536 else (at, index, 1)
+        if found[1] == "<<=":
+            total += amount
+            return (link.at, index, 1 << total) if 0 < total < 16 else (at, index, 1)
+        total -= amount
+    return at, index, 1
 
 
 def bounds(value: str) -> tuple[int, int]:
@@ -238,8 +255,7 @@ def _steps_of(case: Case, links: list[Link], index: int) -> None:
             case.note("step", f"`{case.code(link.at)}`", link.at)
 
 
-def _bound(case: Case, index: int, links: list[Link], low: int, room: int | None, pointer: int, is_size: bool) -> None:
-    most = _most(case, room, pointer, is_size) if room is not None else None
+def _bound(case: Case, index: int, links: list[Link], most: int | None) -> None:
     limit = most if most is not None else "LIMIT"
     origin = links[-1].at if links else -1
     short = case.short(index, links)
@@ -259,7 +275,7 @@ def _bound(case: Case, index: int, links: list[Link], low: int, room: int | None
     else:
         case.fix = [f"if ((__u64){short} > {limit})", "    return 0;"]
     if isinstance(limit, int) and limit > 0 and limit & (limit + 1) == 0:
-        case.more.append(f"or cut it: `{'r%d' % index if case.dialect == 'asm' else short} &= {limit}`")
+        case.more.append(f"or cut it: `{short} &= {limit}`")
 
 
 # -- constant places
@@ -304,7 +320,7 @@ def _value_field(case: Case, value: str, off: int) -> str:
     """The field of a map's value at an offset, where the map has types: `` (field count)``."""
     name = parsed(value)[1].get("map", "")
     spec = case.about.spec
-    for key, each in spec.maps.items() if spec is not None else ():
+    for key, each in getattr(spec, "maps", {}).items():
         if getattr(each, "name", key)[:15] == name and each.btf is not None and each.value_type_id:
             from cygnet.verifier.records import open_btf
 

@@ -125,11 +125,7 @@ def refine_scalar(case: Case) -> str:
 
 def _from_kernel(case: Case, at: int) -> bool:
     step = case.trail.steps[at]
-    if (
-        step.mem is None
-        or step.mem[2] != 8
-        or not {link.what for link in case.chain(case.reg)} <= {"load", "move", "stack", "store", "alu"}
-    ):
+    if step.mem is None or step.mem[2] != 8:
         return False
     base = case.trail.value(at, f"R{step.mem[0]}")
     return base.startswith(("ctx", "ptr_", "trusted_ptr_", "untrusted_ptr_", "rcu_ptr_"))
@@ -162,14 +158,8 @@ def explain_scalar(case: Case) -> None:
             if link.what == "alu" and case.trail.steps[link.at].cls == 4:
                 case.note("missing", "32-bit arithmetic cuts an address in half and leaves a number", link.at)
     case.lead = "take the address from where the verifier knows it: the stack (r10), a map look-up, the context"
-    size = {1: "u8", 2: "u16", 4: "u32"}.get(case.size, "u64")
     if case.dialect == "asm":
-        case.fix = [
-            f"r{max(reg, 0)} = r10",
-            f"r{max(reg, 0)} += -8",
-            "",
-            f"# then *({size} *)(r{max(reg, 0)} +0) is on the stack",
-        ][:2]
+        case.fix = [f"r{max(reg, 0)} = r10", f"r{max(reg, 0)} += -8"]
 
 
 def _expected(words: str) -> str:
@@ -231,7 +221,8 @@ def explain_arithmetic(case: Case) -> None:
     links = case.chain(reg)
     kind = parsed(case.value(reg))[0] or "pointer"
     kind = "fp" if kind.startswith("fp") else kind
-    case.reason = f"{case.name(reg, links)} is a pointer to {_WORDS.get(kind, kind)}; it allows no more than adding a number to it"
+    name = case.name(reg, links)
+    case.reason = f"{name} is a pointer to {_WORDS.get(kind, kind)}; it allows no more than adding a number to it"
     if "32-bit" in line:
         case.reason = f"{case.name(reg, links)} is a pointer ({kind}), which has 64 bits: w{reg} would cut it in half"
         case.lead = "use the 64-bit instruction"

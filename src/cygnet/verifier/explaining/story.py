@@ -140,7 +140,7 @@ def refine(case: Case) -> None:
 
 
 def _constant(case: Case) -> bool:
-    return memory._index_of(case, case.reg)[1] < 0
+    return memory.index_of(case, case.reg)[1] < 0
 
 
 def _indexed(case: Case) -> bool:

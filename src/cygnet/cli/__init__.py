@@ -20,6 +20,7 @@ COMMANDS = {
     "run": ("cygnet.cli.run", "run eBPF instructions in user space and print r0"),
     "debug": ("cygnet.cli.debug", "step through eBPF instructions in user space"),
     "verify": ("cygnet.cli.verify", "tell whether Linux would accept a program, and if not, why"),
+    "explain": ("cygnet.cli.explain_log", "explain the log of a verifier that refused a program"),
 }
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import struct
 import subprocess
@@ -85,6 +86,29 @@ def test_return_offset_and_address(binary: Path) -> None:
         expand(f"uprobe:{binary}:only_here+40")
     offset = expand(f"uprobe:{binary}:only_here+40", unsafe=True)[0].targets[0]["offset"]
     assert offset == expand(f"uprobe:{binary}:only_here")[0].targets[0]["offset"] + 40
+
+
+def test_where_instructions_begin(binary: Path) -> None:
+    """Every byte of a function: objdump's addresses are taken, the others refused, and both neighbours named."""
+    listing = subprocess.run(
+        ["objdump", "-d", "--disassemble=main", binary], capture_output=True, text=True, check=True
+    ).stdout
+    begins = [int(number, 16) for number in re.findall(r"^ +([0-9a-f]+):\t[0-9a-f]{2} [^\n]*\t", listing, re.M)]
+    start, size = begins[0], begins[-1] - begins[0]
+    offsets = {address - start for address in begins}
+    assert len(begins) > 5 and len(offsets) < size
+    for offset in range(1, size):
+        text, place = f"uprobe:{binary}:main+{offset}", f"uprobe:{binary}:{start + offset:#x}"
+        if offset in offsets:
+            assert expand(text)[0].targets == expand(place)[0].targets
+            continue
+        before, after = max(one for one in offsets if one < offset), min(one for one in offsets if one > offset)
+        here = f"main+{before}" if before else "main"
+        for written in (text, place):
+            with pytest.raises(ProbeError, match=rf"main\+{offset} is inside of an instruction") as caught:
+                expand(written)
+            assert caught.value.hints[0] == f"instructions begin at {here} and main+{after}"
+            assert expand(written, unsafe=True)
 
 
 def test_wildcards(binary: Path) -> None:

@@ -85,10 +85,24 @@ class Symbols:
 
     def function_at(self, address: int) -> str | None:
         """The name of the function that covers an address."""
+        found = self.function_around(address)
+        return None if found is None else found[0]
+
+    def function_around(self, address: int) -> tuple[str, int] | None:
+        """(the function that covers an address, how many bytes into it)."""
         if self._index is None:
             self._index = self._elf.addresses()
-        found = self._index.find(address)
-        return None if found is None else found[0]
+        return self._index.find(address)
+
+    @property
+    def machine(self) -> int:
+        """The number of the architecture (e_machine)."""
+        return self._elf.machine
+
+    def code(self, address: int, size: int) -> bytes:
+        """So many bytes of the file from an address on, or as many as there are."""
+        offset = self.file_offset(address)
+        return b"" if offset is None else bytes(self._elf._data[offset : offset + size])
 
     def dwarf(self) -> Dwarf | None:
         """The debug information, of the binary itself or of a separate file; None when there is none."""

@@ -108,6 +108,10 @@ def _in_binary(parsed: Parsed, path: str, options: Options) -> list[Match]:
         return [match]
     if parsed.address >= 0:
         offset = _file_offset(symbols, parsed.address, f"0x{parsed.address:x}", path, parsed.span)
+        if not options.unsafe and (inside := symbols.function_around(parsed.address)) is not None:
+            from cygnet.probes.boundary import check
+
+            check(parsed, symbols, parsed.address - inside[1], inside[1], inside[0], sure=True)
         return [_match(parsed, path, f"0x{parsed.address:x}", (offset,), options)]
     if parsed.mode == "cpp" or "*" in parsed.name:
         return _wild(parsed, path, symbols, options)
@@ -116,6 +120,11 @@ def _in_binary(parsed: Parsed, path: str, options: Options) -> list[Match]:
         raise _no_function(parsed, path, symbols)
     if parsed.offset:
         _check_offset(parsed, places, options)
+        if not options.unsafe:
+            from cygnet.probes.boundary import check
+
+            for address, _ in places:
+                check(parsed, symbols, address, parsed.offset, parsed.name, sure=False)
     text = f"{parsed.name}+{parsed.offset}" if parsed.offset else parsed.name
     offsets = [_file_offset(symbols, address + parsed.offset, text, path, parsed.span) for address, _ in places]
     return [_match(parsed, path, text, tuple(sorted(set(offsets))), options)]

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from cygnet.lang.trace import ast
+from cygnet.lang.trace import types as T
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from typing import Any
 
     from cygnet.ir.core import Value
-    from cygnet.lang.trace import ast
     from cygnet.lang.trace.check.checker import Checker
     from cygnet.lang.trace.lower.operands import Gen, Mem
     from cygnet.lang.trace.lower.stmts import Lowerer
@@ -66,6 +68,10 @@ def literal(c: Checker, node: ast.Expr, what: str) -> Any:
 
 
 def literal_text(c: Checker, node: ast.Expr, what: str) -> str | None:
+    """The text an argument must be. It is used here and in user space, so max_strlen does not bound it."""
+    if isinstance(node, ast.StrLit):
+        node.const, node.type = node.bytes, T.string(len(node.bytes) + 1)
+        return node.bytes.decode("utf-8", "surrogateescape")
     const = literal(c, node, what)
     if const is None:
         return None

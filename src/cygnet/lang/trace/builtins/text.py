@@ -44,7 +44,8 @@ class Str(Builtin):
             node.const = text if len(args) == 1 else text[: max(size - 1, 0)]
             return T.string(len(node.const) + 1)
         if type.kind in ("str", "unknown"):
-            return T.string(min(size, type.size or size))
+            whole = type.kind == "str" and len(args) == 1 and type.size in (size, size + 1)
+            return type if whole else T.string(min(size, type.size or size))
         if type.kind == "array" and type.elem.size == 1:
             return T.string(min(size, type.length or size))
         if type.kind not in ("ptr", "int"):

@@ -89,6 +89,8 @@ class AccessChecker(CheckBase):
             else:
                 self._no_member(node, f"The probe {self.instance.match.probe}", names)
             return T.UNKNOWN
+        if arg.data_loc and arg.type == "char":  # text, wherever in the record it lies
+            return T.read_string(self.config["max_strlen"])
         return self.instance.argument_type(arg, self.types)
 
     def _typeinfo_part(self, node: ast.Field | ast.TupleIndex, operand: ast.TypeInfo, name: str | int) -> Type:

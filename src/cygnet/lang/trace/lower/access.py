@@ -92,7 +92,8 @@ class AccessLowerer(EventLowerer):
         if context != "record":
             raise AssertionError(f"arguments in a {context} context")
         if arg.data_loc:
-            return self._located(arg)
+            address = self._located(arg)
+            return Mem(address, "kernel", type) if type.kind == "str" else address
         if type.kind in T.SCALARS:
             return self.remember(("arg", arg.name), lambda: self._record_field(arg, type))
         return Mem(self.field_address(arg), "kernel", type)

@@ -187,7 +187,9 @@ def test_every_event_of_a_burst_is_printed_in_order() -> None:
 def test_full_maps_are_told() -> None:
     done = trace("-e", f"config = {{ max_map_keys = 3 }} {TICK} {{ for ($i : 0..10) {{ @m[$i] = $i; }} exit(); }}")
     assert done.out.count("@m[") == 3
-    assert "WARNING" in done.err
+    assert "WARNING: @m was full: 7 updates were dropped (config max_map_keys raises its size)" in done.err
+    done = trace("-e", "let @m = hash(2); begin { for ($i : 0..10) { @m[$i] = $i; } exit(); }")
+    assert "WARNING: @m was full: 8 updates were dropped (its declaration sets its size)" in done.err
 
 
 # ── output ──

@@ -95,16 +95,18 @@ def _join(state: State, action: Action) -> Handler:
 
 def _cat(state: State, action: Action) -> Handler:
     path_of = compile_format(action.text, action.fields, state.context)
-    limit = int(state.settings.get("max_cat_bytes", _MAX_CAT_BYTES))
+    size = int(state.settings.get("max_cat_bytes", _MAX_CAT_BYTES))
+    limit = state.limit(action, "cat() failed to open a file")
 
     def handle(record: memoryview) -> None:
         path = path_of.one(record)
         try:
             with open(path, "rb", buffering=0) as file:
-                state.out.plain("cat", _read(file.read, limit))
+                state.out.plain("cat", _read(file.read, size))
         except OSError as error:
-            name = path.decode("utf-8", "surrogateescape")
-            state.out.say(f"ERROR: failed to open file '{name}': {error.strerror}\n")
+            if limit.allows():
+                name = path.decode("utf-8", "surrogateescape")
+                state.out.say(f"ERROR: failed to open file '{name}': {error.strerror}\n")
 
     return handle
 
@@ -123,6 +125,7 @@ def _read(read: Callable[[int], bytes | None], limit: int) -> bytes:
 def _system(state: State, action: Action) -> Handler:
     command_of = compile_format(action.text, action.fields, state.context)
     end = b"" if state.out.json else b"\n"
+    limit = state.limit(action, "a command of system() failed")
 
     def handle(record: memoryview) -> None:
         import subprocess
@@ -133,6 +136,8 @@ def _system(state: State, action: Action) -> Handler:
             [b"sh", b"-c", command], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
         )
         if done.returncode:
+            if not limit.allows():
+                return
             state.out.say(f"ERROR: system(): {_ended(done.returncode)}: {command.decode(errors='replace')}\n")
         else:
             state.out.plain("syscall", done.stdout + end)
@@ -162,7 +167,13 @@ def _note(kind: str, severity: str) -> Callable[[State, Action], Handler]:
 def _runtime_error(state: State, action: Action) -> Handler:
     if not state.options.warnings:
         return lambda record: None
-    return lambda record: state.out.diagnostic("runtime_error", "WARNING", action.text, action, {})
+    limit = state.limit(action, action.text.partition(". ")[0])
+
+    def handle(record: memoryview) -> None:
+        if limit.allows():
+            state.out.diagnostic("runtime_error", "WARNING", action.text, action, {})
+
+    return handle
 
 
 def _helper_error(state: State, action: Action) -> Handler:
@@ -172,8 +183,11 @@ def _helper_error(state: State, action: Action) -> Handler:
         return lambda record: None
     offset, vtype = action.fields[0]
     read = decoder(vtype)
+    limit = state.limit(action, f"helper {action.text} failed")
 
     def handle(record: memoryview) -> None:
+        if not limit.allows():
+            return
         code = read(record, offset)
         extra = {"helper": action.text, "retcode": code}
         state.out.diagnostic("helper_error", "WARNING", helper_message(action.text, code), action, extra)

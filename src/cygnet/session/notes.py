@@ -62,3 +62,12 @@ def json_note(kind: str, message: str, action: Action, extra: dict[str, str | in
     pairs += [(key, json.string(v) if isinstance(v, str) else json.number(v)) for key, v in extra.items()]
     pairs += [("filename", json.string(name)), ("line", json.number(line)), ("col", json.number(start))]
     return json.flat(kind, pairs)
+
+
+def json_suppressed(what: str, action: Action, count: int) -> str:
+    from cygnet.session import json
+
+    name, line, start, _ = action.where
+    place = f'"filename": {json.string(name)}, "line": {json.number(line)}, "col": {json.number(start)}'
+    data = f'"msg": {json.string(what)}, "warnings": {count}, {place}'
+    return f'{{"type": "suppressed_warnings", "count": {count}, "data": {{{data}}}}}\n'

@@ -113,6 +113,12 @@ class TextOutput:
 
         self.say(text_note(kind, severity, message, action, extra))
 
+    def suppressed(self, action: Action, what: str, count: int) -> None:
+        """How many warnings of one place were not shown."""
+        from cygnet.session.notes import text_note
+
+        self.say(text_note("warnf", "WARNING", f"{what}: {count} more such warnings were not shown", action, {}))
+
     def end(self) -> None:
         self.out.flush()
 
@@ -178,6 +184,11 @@ class JsonOutput:
         from cygnet.session.notes import json_note
 
         self._write(json_note(kind, message, action, extra))
+
+    def suppressed(self, action: Action, what: str, count: int) -> None:
+        from cygnet.session.notes import json_suppressed
+
+        self._write(json_suppressed(what, action, count))
 
     def end(self) -> None:
         self.out.flush()

@@ -341,6 +341,7 @@ class _Session:
         """How much is missing from what was and will be printed, in numbers."""
         if not self.options.warnings:
             return
+        state.tell_suppressed()
         for name, count in self.words.drops() if self.words is not None else ():
             from cygnet.session.notes import how_to_grow
 

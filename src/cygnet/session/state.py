@@ -11,9 +11,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
+    from cygnet.session.limits import Limit
     from cygnet.session.maps import Reader
     from cygnet.session.options import Options
     from cygnet.session.output import JsonOutput, TextOutput
+    from cygnet.spec.actions import Action
     from cygnet.spec.objects import LinkSpec, ObjectSpec
     from cygnet.spec.protocols import MapStore, World
 
@@ -23,7 +25,7 @@ if TYPE_CHECKING:
 class State:
     """One run of an object. `stores` finds an open map by name."""
 
-    __slots__ = ("_handlers", "_readers", "_sizes", "_views", "context", "files", "formats", "options", "out",
+    __slots__ = ("_handlers", "_limits", "_readers", "_sizes", "_views", "context", "files", "formats", "options", "out",
                  "settings", "spec", "status", "stopped", "stores", "unwatch", "watch", "watched")  # fmt: skip
 
     def __init__(
@@ -46,6 +48,7 @@ class State:
         self._sizes = {one.name: one.value_size for one in spec.maps}
         self._readers: dict[str, Reader] = {}
         self._handlers: dict[int, Callable[[memoryview], None]] = {}
+        self._limits: list[tuple[Limit, Action, str]] = []
         self.formats = Formats(self._format)
 
     # ── maps ──
@@ -63,6 +66,22 @@ class State:
         """All maps, in order of name."""
         for name in sorted(self._views):
             self.out.final_map(self.reader(name))
+
+    # ── warnings ──
+
+    def limit(self, action: Action, what: str) -> Limit:
+        """The limit of an action's warnings; `what` they are about is told with the number of those not shown."""
+        from cygnet.session.limits import Limit
+
+        limit = Limit()
+        self._limits.append((limit, action, what))
+        return limit
+
+    def tell_suppressed(self) -> None:
+        """How many warnings of each place were not shown."""
+        for limit, action, what in self._limits:
+            if limit.suppressed:
+                self.out.suppressed(action, what, limit.suppressed)
 
     # ── events ──
 

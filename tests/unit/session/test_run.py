@@ -31,6 +31,7 @@ from fakes import (
 )  # fmt: skip
 
 from cygnet.errors import ProbeError, UsageError
+from cygnet.session.actions import HANDLERS
 from cygnet.session.options import Options
 from cygnet.session.run import run
 
@@ -159,7 +160,10 @@ def test_a_full_ring_loses_no_control(tmp_path: Path, capfd: pytest.CaptureFixtu
 def test_full_maps_are_told(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     one = spec(link("begin", "b"))._replace(control=CONTROL._replace(drop_maps=("@m", "@n")))
     Run(tmp_path, one, {"b": lambda runtime: control_word(runtime, 9, 12)})
-    assert "@n was full: 12 updates were dropped" in capfd.readouterr().err
+    assert "@n was full: 12 updates were dropped (config max_map_keys raises its size)" in capfd.readouterr().err
+    one = one._replace(settings={"declared_maps": ("@n",)})
+    Run(tmp_path, one, {"b": lambda runtime: control_word(runtime, 9, 12)})
+    assert "@n was full: 12 updates were dropped (its declaration sets its size)" in capfd.readouterr().err
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -399,6 +403,39 @@ def test_runtime_errors(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> No
     action = Action("runtime_error", 8, (), "division by zero", **PLACE)
     one_event(tmp_path, action, record(0), quiet=True)
     assert capfd.readouterr().err.startswith("stdin:1:9-14: WARNING: division by zero\nbegin")
+
+
+@pytest.mark.parametrize(
+    ("kind", "text", "told"),
+    [
+        ("runtime_error", "division by 0. It gives 1.", "division by 0"),
+        ("helper_error", "probe_read", "helper probe_read failed"),
+        ("cat", "/no/such/%d", "cat() failed to open a file"),
+    ],
+)
+def test_warnings_of_one_place_are_limited(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, kind: str, text: str, told: str
+) -> None:
+    """Ten a second; how many more there were is told at the end. The clock is the test's."""
+    now = [100.0]
+    monkeypatch.setattr("cygnet.session.limits.monotonic", lambda: now[0])
+    noisy = Action(kind, 16, ((8, I64),), text, **PLACE)
+    tick = Action("unwatch", 16, ((8, I64),), "")
+    one = spec(link("begin", "b"), actions=(noisy, tick))
+    monkeypatch.setattr(
+        "cygnet.session.state.HANDLERS",
+        {**HANDLERS, "unwatch": lambda state, action: lambda record: now.__setitem__(0, now[0] + 1)},
+    )
+    records = [*[record(0, -14)] * 25, record(1, 0), *[record(0, -14)] * 12]
+    Run(tmp_path, one, {"b": emit(*records)}, quiet=True)
+    lines = [line for line in capfd.readouterr().err.splitlines() if "WARNING" in line or "ERROR" in line]
+    assert len(lines) == 21
+    assert lines[-1] == f"stdin:1:9-14: WARNING: {told}: 17 more such warnings were not shown"
+    out = Run(tmp_path, one, {"b": emit(*records)}, quiet=True, format="json").out.splitlines()
+    assert out[-2 if "map" in out[-1] else -1] == (
+        f'{{"type": "suppressed_warnings", "count": 17, "data": {{"msg": "{told}", "warnings": 17, '
+        '"filename": "stdin", "line": 1, "col": 9}}'
+    )
 
 
 def test_print_value(tmp_path: Path) -> None:

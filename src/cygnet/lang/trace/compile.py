@@ -335,7 +335,9 @@ def _generate(
 
 def _declared(unit: Unit) -> tuple[str, ...]:
     """Names of maps whose own declaration says how many keys they may have."""
-    return tuple(name for name, layout in unit.layouts.items() if layout.info.decl is not None and layout.info.decl.args)
+    return tuple(
+        name for name, layout in unit.layouts.items() if layout.info.decl is not None and layout.info.decl.args
+    )
 
 
 def _programs(

@@ -237,3 +237,13 @@ def test_lists_what_bpftrace_lists(pattern: str) -> None:
 
 def test_lists_fields_as_bpftrace_does() -> None:
     assert list(list_probes("tracepoint:*", LiveTarget(), True)) == peer("-lv", "tracepoint:*")
+
+
+@pytest.mark.parametrize("kind", ["kprobe", "kretprobe", "fentry"])
+def test_functions_that_the_kernel_has_not(kind: str) -> None:
+    """Told when the program is compiled, whatever this kernel can probe."""
+    with pytest.raises(ProbeError, match="the kernel has no function vfs_raed, or has inlined it") as caught:
+        expand(f"{kind}:vfs_raed")
+    assert caught.value.hints == (f"did you mean {kind}:vfs_read?",)
+    with pytest.raises(ProbeError, match="the kernel has no function no_such_function_at_all"):
+        expand(f"{kind}:no_such_function_at_all")

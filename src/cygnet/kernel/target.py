@@ -107,6 +107,13 @@ class LiveTarget:
         wanted = name.encode("utf-8", "surrogateescape")
         return not self._ksyms or any(b" " + wanted + end in self._ksyms for end in (b"\n", b"\t"))
 
+    def ksym_functions(self) -> list[str]:
+        """The names of the functions that the kernel lists, its modules' too."""
+        if not self.has_ksym("vfs_read"):  # reads the list
+            return []
+        found = [line.split(None, 3) for line in (self._ksyms or b"").split(b"\n")]
+        return [words[2].decode("utf-8", "replace") for words in found if len(words) > 2 and words[1] in b"tTwW"]
+
     def kfunc_allowed(self, name: str, prog_type: int, attach_type: int = 0, attach_to: str = "") -> bool:
         """Whether programs of a type may call a kernel function; False when there is none of that name."""
         from cygnet.btf import kinds

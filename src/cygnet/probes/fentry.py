@@ -48,7 +48,8 @@ def expand(parsed: Parsed, target: Target, options: Options) -> list[Match]:
     function = _function(target, module, parsed.name)
     if function is None:
         ask: Any = getattr(target, "traceable_functions", None)
-        raise no_function(parsed, parsed.name, ask() if ask else ())
+        listed: Any = getattr(target, "ksym_functions", None)
+        raise no_function(parsed, parsed.name, (ask() if ask else ()) or (listed() if listed else ()))
     why = _untraceable(function)
     if why:
         raise ProbeError(f"{parsed.text} cannot be attached: {why}", parsed.span, ("a kprobe can be",))

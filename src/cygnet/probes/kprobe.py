@@ -99,16 +99,19 @@ def matching(parsed: Parsed, target: Target) -> Iterator[tuple[str, str]]:
 
 
 def _check_name(parsed: Parsed, module: str, target: Target) -> None:
-    """Refuse what certainly does not exist. BTF knows most functions, and answers at once."""
+    """Refuse what certainly does not exist. BTF knows most functions, and answers at once; a kernel without a tracer
+    lists its functions too, but not which can be probed."""
     ask: Any = getattr(target, "traceable_functions", None)
     if ask is None or (not module and _in_btf(parsed.name, target)):
         return
     functions = ask()
     full = f"{module}:{parsed.name}" if module else parsed.name
     has_ksym: Any = getattr(target, "has_ksym", None)
-    if not functions or full in functions or (has_ksym and not module and has_ksym(parsed.name)):
+    if full in functions or (has_ksym and (not module or not functions) and has_ksym(parsed.name)):
         return
-    raise no_function(parsed, full, functions)
+    listed: Any = getattr(target, "ksym_functions", None)
+    if functions or listed is not None:
+        raise no_function(parsed, full, functions or listed())
 
 
 def no_function(parsed: Parsed, name: str, functions: Sequence[str]) -> ProbeError:

@@ -223,6 +223,7 @@ class Env:
         self.sub_cur: i64 = 0
         self.sccs: dict[object, Any] = {}
         self.scc_count: i64 = 0
+        self.any_backedge = False
         self.changes_packet = False
         self.seen_exception = False
         self.seen_direct_write = False

@@ -11,7 +11,9 @@ from cygnet.isa.consts import (
     BPF_ADD,
     BPF_AND,
     BPF_ARSH,
+    BPF_DIV,
     BPF_LSH,
+    BPF_MOD,
     BPF_MUL,
     BPF_NEG,
     BPF_OR,
@@ -57,6 +59,8 @@ def compute(dst: RegState, src: RegState, op: i64, wide: bool) -> None:
     """dst = dst op src, as scalars of 64 bits (`wide`) or 32."""
     if not _computable(src, op, wide):
         dst.set_unknown()
+        return
+    if dst.mask == 0 and src.mask == 0 and _constants(dst, src, op, wide):
         return
     if op == BPF_ADD:
         _add32(dst, src)
@@ -107,12 +111,29 @@ def compute(dst: RegState, src: RegState, op: i64, wide: bool) -> None:
     dst.sync()
 
 
+def _constants(dst: RegState, src: RegState, op: i64, wide: bool) -> bool:
+    """The sum of two constants is one, and what the long way comes to; False for the rarer operations."""
+    a, b = dst.value, src.value
+    if dst.umin != a or dst.umax != a or dst.smin != a or dst.smax != a or src.smin != b or src.smax != b:
+        return False
+    if op == BPF_ADD:
+        a = wrap(a + b)
+    elif op == BPF_SUB:
+        a = wrap(a - b)
+    elif op == BPF_LSH and wide:
+        a = shl(a, b)
+    elif op == BPF_RSH and wide:
+        a = shr(a, b)
+    else:
+        return False
+    dst.set_const(a if wide else a & U32_MAX)
+    return True
+
+
 def _computable(src: RegState, op: i64, wide: bool) -> bool:
     """Sums, products and bit operations always; shifts by a constant within the width; no quotients."""
-    if op in (BPF_ADD, BPF_SUB, BPF_NEG, BPF_AND, BPF_OR, BPF_XOR, BPF_MUL):
-        return True
-    if op not in (BPF_LSH, BPF_RSH, BPF_ARSH):
-        return False
+    if op != BPF_LSH and op != BPF_RSH and op != BPF_ARSH:
+        return op != BPF_DIV and op != BPF_MOD
     if wide:
         known = src.mask == 0 and src.smin == src.smax and src.umin == src.umax
         return known and 0 <= src.umax < 64

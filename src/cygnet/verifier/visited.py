@@ -221,6 +221,8 @@ def path_ended(env: Env, state: State) -> None:
 
 def _chain(env: Env, state: State) -> tuple[int, ...] | None:
     """The calls that lead into a loop, and the loop; None outside of loops."""
+    if not env.scc_count:
+        return None
     calls: list[int] = []
     last = len(state.frames) - 1
     number: i64 = 0
@@ -277,10 +279,13 @@ def _add_backedge(env: Env, old: State, cur: State) -> None:
     if visit is None:
         visit = env.sccs[chain] = Visit()
     visit.backedges.append((old, cur))
+    env.any_backedge = True
 
 
 def _incomplete(env: Env, state: State) -> bool:
     """May marks still come to this state?"""
+    if not env.any_backedge:
+        return False
     chain = _chain(env, state)
     if chain is None:
         return False

@@ -114,17 +114,26 @@ class ExprChecker(OperatorChecker, AccessChecker, CastChecker):
         row = find(name)
         if row is not None and row.bare:
             return row.check(self.whole, node, ())
-        known = self.types.enumerator(name)
-        if known is None:
-            from cygnet.lang.trace.constants import constant
-
-            number = constant(name)
-            known = None if number is None else (number, T.literal_int(number))
+        known = self.types.enumerator(name) or self._header_constant(name)
         if known is not None:
             node.const = known[0]
             return known[1]
         self._unknown_name(node, row is not None)
         return T.UNKNOWN
+
+    def _header_constant(self, name: str) -> tuple[int, Type] | None:
+        """What headers define by ``#define``, which BTF does not know."""
+        from cygnet.lang.trace.constants import constant, of_machine
+
+        number = constant(name)
+        if number is None and name.startswith(("__NR_", "SYS_")):
+            from cygnet.lang.trace.builtins.probe import machine
+
+            number = of_machine(name, machine(self.instance.target))
+        if number is None and name.startswith("REQ_"):  # a flag's bit is an enumerator
+            bit = self.types.enumerator("__" + name)
+            number = None if bit is None else 1 << bit[0]
+        return None if number is None else (number, T.literal_int(number))
 
     def _all_arguments(self, node: ast.Ident) -> Type:
         """``args`` as a value: a record of them. A tracepoint's fields lie in its context, and are not one."""

@@ -35,8 +35,8 @@ def _ranges(reg: RegState) -> list[str]:
     rows: list[list[Any]] = [
         ["smin", reg.smin, reg.smin == S64_MIN],
         ["smax", reg.smax, reg.smax == S64_MAX],
-        ["umin", unsigned(reg.umin), reg.umin == 0],
-        ["umax", unsigned(reg.umax), reg.umax == U64_MAX],
+        ["umin", reg.umin, reg.umin == 0],
+        ["umax", reg.umax, reg.umax == U64_MAX],
         ["smin32", _narrow(reg.s32_min), reg.s32_min == S32_MIN],
         ["smax32", _narrow(reg.s32_max), reg.s32_max == S32_MAX],
         ["umin32", reg.u32_min, reg.u32_min == 0],

@@ -5,11 +5,12 @@ from __future__ import annotations
 from ipaddress import ip_address
 from struct import pack
 
+from cygnet.facts.contexts import fields
 from cygnet.vm.contexts.model import Context, structure
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
     from typing import Protocol
 
     from cygnet.vm.contexts.model import Value
@@ -42,6 +43,19 @@ def _big16(number: int) -> bytes:
     return number.to_bytes(2, "big")
 
 
+def _with_socket(name: str) -> Callable[[World, Host], None]:
+    """Lets the context's `sk` lead to the world's socket, when there is one."""
+    at = fields(name)["sk"].offset
+
+    def setup(world: World, host: Host) -> None:
+        if world.socket is not None:
+            from cygnet.maps.memory import store64
+
+            store64(host.context + at, world.socket.address(host))
+
+    return setup
+
+
 def sock(**values: Value) -> Context:
     """struct bpf_sock."""
     return Context("bpf_sock", structure("bpf_sock", values))
@@ -53,16 +67,24 @@ def sock_addr(address: str = "", port: int = 0, **values: Value) -> Context:
     _address(known, "user_", address)
     family = 10 if "user_ip6" in known else 2
     known |= {"user_family": family, "family": family, "type": 1, "protocol": 6}
-    return Context("bpf_sock_addr", structure("bpf_sock_addr", known | values))
+    made = structure("bpf_sock_addr", known | values)
+    return Context("bpf_sock_addr", made, setup=_with_socket("bpf_sock_addr"))
 
 
-def sock_ops(op: int, local: str = "", remote: str = "", **values: Value) -> Context:
-    """struct bpf_sock_ops for an event BPF_SOCK_OPS_*."""
+def sock_ops(
+    op: int, local: str = "", remote: str = "", *, ports: tuple[int, int] = (0, 0), **values: Value
+) -> Context:
+    """struct bpf_sock_ops for an event BPF_SOCK_OPS_*; `ports` are the local and the remote one.
+
+    The structure has the local port in the machine's order, and the remote one's two bytes in network order, above 16 zeros.
+    """
     known: dict[str, Value] = {"op": op, "is_fullsock": 1}
     _address(known, "local_", local)
     _address(known, "remote_", remote)
     known["family"] = 10 if ":" in local else 2
-    return Context("bpf_sock_ops", structure("bpf_sock_ops", known | values))
+    known |= {"local_port": ports[0], "remote_port": bytes(2) + _big16(ports[1])}
+    made = structure("bpf_sock_ops", known | values)
+    return Context("bpf_sock_ops", made, setup=_with_socket("bpf_sock_ops"))
 
 
 def sk_lookup(
@@ -103,7 +125,8 @@ def sockopt(level: int, optname: int, optval: bytes = b"", *, retval: int = 0, o
     length = len(optval) if optlen is None else optlen
     values: dict[str, Value] = {"level": level, "optname": optname, "optlen": length, "retval": retval}
     pointers = ((8, 8, "data"), (16, 8, "end"))
-    return Context("bpf_sockopt", structure("bpf_sockopt", values), packet=optval, pointers=pointers)
+    made, setup = structure("bpf_sockopt", values), _with_socket("bpf_sockopt")
+    return Context("bpf_sockopt", made, packet=optval, pointers=pointers, setup=setup)
 
 
 # ── tracing ──────────────────────────────────────────────────────────────────────────────────────────────

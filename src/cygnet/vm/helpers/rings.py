@@ -20,9 +20,9 @@ if TYPE_CHECKING:
 
     from cygnet.vm.host import Host
 
-_DYNPTR = Struct("=QII")
+DYNPTR = Struct("=QII")
 MAX_SIZE = (1 << 24) - 1  # DYNPTR_MAX_SIZE
-LOCAL, RINGBUF = 1, 2  # BPF_DYNPTR_TYPE_*
+LOCAL, RINGBUF = 1, 2  # BPFDYNPTR_TYPE_*
 _KIND_SHIFT, _RDONLY = 28, 1 << 31
 _MAX_SAMPLES = 128 * 1024  # BPF_MAX_USER_RINGBUF_SAMPLES
 
@@ -67,19 +67,19 @@ def ringbuf_query(machine: Host, map: int, what: int) -> int:
 
 
 def make_dynptr(machine: Host, at: int, data: int, size: int, kind: int, readonly: bool = False) -> None:
-    machine.check(at, _DYNPTR.size, write=True, what="dynptr")
-    _DYNPTR.pack_into(SPACE, at, data, size | kind << _KIND_SHIFT | (_RDONLY if readonly else 0), 0)
+    machine.check(at, DYNPTR.size, write=True, what="dynptr")
+    DYNPTR.pack_into(SPACE, at, data, size | kind << _KIND_SHIFT | (_RDONLY if readonly else 0), 0)
 
 
 def null_dynptr(machine: Host, at: int) -> None:
-    machine.check(at, _DYNPTR.size, write=True, what="dynptr")
-    _DYNPTR.pack_into(SPACE, at, 0, 0, 0)
+    machine.check(at, DYNPTR.size, write=True, what="dynptr")
+    DYNPTR.pack_into(SPACE, at, 0, 0, 0)
 
 
 def dynptr(machine: Host, at: int) -> tuple[int, int, int, bool]:
     """(address of its data or 0, size, kind, read-only)."""
-    machine.check(at, _DYNPTR.size, what="dynptr")
-    data, size, offset = _DYNPTR.unpack_from(SPACE, at)
+    machine.check(at, DYNPTR.size, what="dynptr")
+    data, size, offset = DYNPTR.unpack_from(SPACE, at)
     return data + offset if data else 0, size & MAX_SIZE, size >> _KIND_SHIFT & 7, bool(size & _RDONLY)
 
 
@@ -182,7 +182,7 @@ def user_ringbuf_drain(machine: Host, map: int, function: int, context: int, fla
         return -EINVAL
     if getattr(machine, "_draining", None) is of:
         return -EBUSY
-    block = machine.memory.block(_DYNPTR.size, "dynptr of a sample")
+    block = machine.memory.block(DYNPTR.size, "dynptr of a sample")
     machine._draining = of  # type: ignore[attr-defined]
     count = 0
     try:

@@ -6,7 +6,7 @@ from errno import EAFNOSUPPORT, EEXIST, EINVAL, ENOENT, EOPNOTSUPP, EPROTOTYPE, 
 from struct import pack_into
 
 from cygnet.errors import HelperFault
-from cygnet.maps.memory import SPACE, fill, load64, read, write
+from cygnet.maps.memory import SPACE, load64, read
 from cygnet.vm.helpers.common import MASK32, map_of, s32
 from cygnet.vm.helpers.registry import helper
 from cygnet.vm.helpers.storage import owner_number
@@ -239,30 +239,6 @@ def sock_ops_cb_flags_set(machine: Host, context: int, flags: int) -> int:
     flags &= MASK32
     SPACE[context + 84 : context + 88] = (flags & 0x7F).to_bytes(4, "little")
     return flags & ~0x7F
-
-
-# ── socket options ───────────────────────────────────────────────────────────────────────────────────────
-
-
-@helper("setsockopt")
-def setsockopt(machine: Host, context: int, level: int, name: int, value: int, size: int) -> int:
-    """Kept in `world.socket_options`."""
-    data = machine.readable(value, size & MASK32, "value")
-    machine.world.socket_options[s32(level), s32(name)] = data
-    return 0
-
-
-@helper("getsockopt")
-def getsockopt(machine: Host, context: int, level: int, name: int, out: int, size: int) -> int:
-    """-EINVAL, and zeros, for an option that was not set or needs another size."""
-    size &= MASK32
-    machine.check(out, size, write=True, what="value")
-    data = machine.world.socket_options.get((s32(level), s32(name)))
-    fill(out, size)
-    if data is None or len(data) > size:
-        return -EINVAL
-    write(out, data)
-    return 0
 
 
 @helper("bind")

@@ -2,15 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import pytest
+from tests.kernel.conftest import existing, left_behind, own_descriptors
 from tests.kernel.stage import in_kernel
-from tests.vmcases import attached, sockets, tasks
+from tests.vmcases import attached, sockets, streams, tasks
 from tests.vmcases.scenes import Place, Scene, agrees, in_user_space
+
+
+@pytest.fixture(scope="module", autouse=True)
+def nothing_left() -> Iterator[None]:
+    """As after each test elsewhere, but once for all scenes: the kernel takes its time to free what they used."""
+    before, descriptors = existing(), own_descriptors()
+    yield
+    assert [d for d in own_descriptors() if d not in descriptors] == []
+    assert left_behind(before) == {}
+
 
 ENGINES = ("jit", "python", "interpreter")
 
 
-@pytest.mark.parametrize("scene", [*tasks.SCENES, *sockets.SCENES, *attached.SCENES], ids=lambda scene: scene.name)
+@pytest.mark.parametrize(
+    "scene", [*tasks.SCENES, *sockets.SCENES, *attached.SCENES, *streams.SCENES], ids=lambda scene: scene.name
+)
 def test_same(scene: Scene) -> None:
     with Place() as place:
         if scene.setup is not None:

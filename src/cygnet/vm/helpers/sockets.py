@@ -207,10 +207,9 @@ def _unselectable(machine: Host, context: int, found: Socket | None, flags: int)
 
 @helper("sk_select_reuseport")
 def sk_select_reuseport(machine: Host, context: int, map: int, key: int, flags: int) -> int:
+    """Recorded in `world.did`; flags are not looked at."""
     of = map_of(machine, map, "target")
     target = of.target(machine.readable(key, of.key_size, "key"))
-    if flags:
-        return -EINVAL
     return -ENOENT if target is None else _did(machine, "sk_select_reuseport", target)
 
 

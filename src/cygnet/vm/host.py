@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from cygnet.maps.base import UserMap
     from cygnet.vm.helpers.registry import Helper
+    from cygnet.vm.kfuncs.registry import Kfuncs
     from cygnet.vm.program import Program
     from cygnet.vm.world import World
 
@@ -116,6 +117,18 @@ class Host:
         from cygnet.vm.world import World
 
         return World()
+
+    @cached_property
+    def kfuncs(self) -> Kfuncs:
+        """The kernel functions that programs name; made when the first does."""
+        from cygnet.vm.kfuncs.registry import Kfuncs
+
+        return Kfuncs()
+
+    def call_kfunc(self, number: int, *arguments: int) -> int:
+        """Run a kernel function with r1 to r5; its r0, unsigned."""
+        found = self.kfuncs.find(number)
+        return int(found.function(self, *arguments[: found.arity])) & MASK64
 
     def now_ns(self) -> int:
         return self.world.now_ns()

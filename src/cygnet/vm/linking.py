@@ -44,7 +44,7 @@ class MachineResolver(SystemResolver):
         return 0  # `constants_of` puts the address in its place
 
     def kfunc(self, name: str) -> int:
-        raise RelocationError(f"kernel functions are not simulated: {name}")
+        return self._machine.host.kfuncs.number(name)
 
     def _system_number(self, name: str) -> int | None:
         if name in ("ncpus", "possible_cpus"):

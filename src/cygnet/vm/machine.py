@@ -142,6 +142,8 @@ class Machine:
         self._room: Room | None = None
         self._depth = 0
         self._spare: Packet | None = None
+        if any(map_spec.btf for map_spec in self.spec.maps):
+            self.host.kfuncs.btf = next(map_spec.btf for map_spec in self.spec.maps if map_spec.btf)
         try:
             for map_spec in self.spec.maps:
                 self.open_map(map_spec)

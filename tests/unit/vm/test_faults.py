@@ -37,7 +37,7 @@ FAULTS = [
     ("f: call f\nexit", RuntimeFault, 0, "8 calls deep"),
     ("call a\nexit\na: r2 = 5\ncall a\nexit", RuntimeFault, 3, "8 calls deep"),
     ("call 9999\nexit", HelperFault, 0, "no helper 9999"),
-    ("call kfunc x#12\nexit", HelperFault, 0, "no kernel function 12"),
+    ("call kfunc x#12\nexit", HelperFault, 0, "kernel function number 12 is not simulated"),
     ("r2 = 0x7777\ncallx r2\nexit", HelperFault, 1, ""),
     ("r2 = r10\ncallx r2\nexit", HelperFault, 1, ""),
     ("r2 = subprog[f]\nr2 += 1\ncallx r2\nexit\nf: r0 = 0\nexit", HelperFault, 3, ""),

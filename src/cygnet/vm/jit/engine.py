@@ -245,8 +245,10 @@ class Jit:
         """A helper in Python, called from machine code; what it raises waits until machine code has ended."""
         try:
             helper = self.host.helpers.get(number)
+            if helper is None and number >> 63:
+                return self.host.call_kfunc(number & 0xFFFFFFFF, r1, r2, r3, r4, r5)
             if helper is None:
-                raise HelperFault(_no_helper(number))
+                raise HelperFault(f"there is no helper {number}")
             return int(helper.function(self.host, *(r1, r2, r3, r4, r5)[: helper.arity])) & MASK64
         except BaseException as error:
             self.error = error
@@ -322,9 +324,3 @@ class Jit:
 
 
 _CALLX = 0x8D
-
-
-def _no_helper(number: int) -> str:
-    if number >> 63:
-        return f"there is no kernel function {number & 0xFFFFFFFF}"
-    return f"there is no helper {number}"

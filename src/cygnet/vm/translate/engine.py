@@ -86,7 +86,7 @@ class Translator:
             "packet": self._packet,
             "deep": _deep,
             "no_helper": _no_helper,
-            "kfunc": _no_kfunc,
+            "kfunc": host.call_kfunc,
             "tail": self._tail,
         }
         space |= {"top": host.stack_top, "bottom": host.stack_top - STACK_BYTES + FRAME_BYTES}
@@ -209,7 +209,3 @@ def _deep() -> NoReturn:
 
 def _no_helper(number: int) -> NoReturn:
     raise HelperFault(f"there is no helper {number}")
-
-
-def _no_kfunc(number: int) -> NoReturn:
-    raise HelperFault(f"there is no kernel function {number}")

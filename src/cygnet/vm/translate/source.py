@@ -320,7 +320,7 @@ class _Writer:
                 f"r0 = f{step.target}(r1, r2, r3, r4, r5, r10 - {FRAME_BYTES}, r6, r7, r8, r9)",
             )
         elif step.row.name == "call_kfunc":
-            add(depth, f"r0 = kfunc({number})")
+            add(depth, f"r0 = kfunc({number}, r1, r2, r3, r4, r5)")
         elif number == _TAIL_CALL:
             add(depth, "t = tail(r2, r3)", "if t: return t(r1, r10=r10)")
         else:

@@ -1,0 +1,1 @@
+"""Kernel functions that programs may call: in Python, as helpers are, by name."""

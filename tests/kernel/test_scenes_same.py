@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 from tests.kernel.conftest import existing, left_behind, own_descriptors
 from tests.kernel.stage import in_kernel
-from tests.vmcases import attached, sockets, streams, tasks
+from tests.vmcases import attached, sockets, streams, tasks, traced
 from tests.vmcases.scenes import Place, Scene, agrees, in_user_space
 
 
@@ -23,9 +23,10 @@ def nothing_left() -> Iterator[None]:
 ENGINES = ("jit", "python", "interpreter")
 
 
-@pytest.mark.parametrize(
-    "scene", [*tasks.SCENES, *sockets.SCENES, *attached.SCENES, *streams.SCENES], ids=lambda scene: scene.name
-)
+SCENES = [*tasks.SCENES, *sockets.SCENES, *attached.SCENES, *streams.SCENES, *traced.SCENES]
+
+
+@pytest.mark.parametrize("scene", SCENES, ids=lambda scene: scene.name)
 def test_same(scene: Scene) -> None:
     with Place() as place:
         if scene.setup is not None:

@@ -154,7 +154,8 @@ MESSAGES = [
     _message("msg_apply_bytes", result(0, call("msg_apply_bytes", "ctx", 8)), (0,)),
     _message("msg_cork_bytes", result(0, call("msg_cork_bytes", "ctx", len(DATA))), (0,)),
     _message("msg_redirect_map dropped", result(0, call("msg_redirect_map", "ctx", "map2", 1, 2))
-             + result(1, call("msg_redirect_map", "ctx", "map2", 3, 0)) + result(2, call("msg_redirect_map", "ctx", "map2", 9, 0)),
+             + result(1, call("msg_redirect_map", "ctx", "map2", 3, 0))
+             + result(2, call("msg_redirect_map", "ctx", "map2", 9, 0)),
              (0, 0, 0), None, "r0 = 0\nexit\n"),
     _message("msg_redirect_hash dropped", "".join(
         store(-8, bytes((key,))) + result(n, call("msg_redirect_hash", "ctx", "map3", "fp-8", flags))
@@ -222,7 +223,8 @@ STREAMS = [
     _stream("sk_redirect_map", result(0, call("sk_redirect_map", "ctx", "map2", 3, 0))
             + result(1, call("sk_redirect_map", "ctx", "map2", 1, 2))
             + result(2, call("sk_redirect_map", "ctx", "map2", 1, _INGRESS)), (0, 0, 1)),
-    _stream("sk_redirect_hash", store(-8, b"\3") + result(0, call("sk_redirect_hash", "ctx", "map3", "fp-8", 0)) + store(-8, b"\1")
+    _stream("sk_redirect_hash", store(-8, b"\3") + result(0, call("sk_redirect_hash", "ctx", "map3", "fp-8", 0))
+            + store(-8, b"\1")
             + result(1, call("sk_redirect_hash", "ctx", "map3", "fp-8", 4))
             + result(2, call("sk_redirect_hash", "ctx", "map3", "fp-8", _INGRESS)), (0, 0, 1)),
 ]  # fmt: skip

@@ -7,6 +7,7 @@ import os
 import signal
 import struct
 import time
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -246,6 +247,7 @@ MEMORY = [
 # ── names, per-CPU variables ─────────────────────────────────────────────────────────────────────────────
 
 
+@cache
 def kernel_symbol(name: str) -> int:
     for line in Path("/proc/kallsyms").read_text().splitlines():
         part = line.split()

@@ -20,6 +20,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
+    from cygnet.btf.reader import Btf
     from cygnet.maps.memory import Regions
     from cygnet.vm.host import Host
     from cygnet.vm.packets import Packet
@@ -169,8 +170,11 @@ class World:
         # memory and symbols
         self.kernel = AddressSpace()
         self.user = AddressSpace()
+        self.btf: Btf | None = None  # the types of the kernel
+        self.mappings: list[tuple[int, int, int]] = []  # of the task: start, end, address of its vm_area_struct or 0
         self.symbols: dict[str, int] = {}
         self.paths: dict[int, str] = {}  # struct path's address → what bpf_d_path gives
+        self.files: dict[int, object] = {}  # struct file's address → the socket that it is
         # the running program
         self.program_type = ""
         self.packet: Packet | None = None
@@ -197,6 +201,8 @@ class World:
         self.tunnel_options = b""
         self.tunnel_is_own = False  # the key was set by a program
         self.route_realm = 0
+        self.tcp_syn = b""  # the TCP header of the SYN that a sock_ops program's connection began with
+        self.tcp_room = 40  # bytes that are left for options in the header that goes out
         # of a sysctl program
         self.sysctl_name = ""
         self.sysctl_value: bytes | None = None

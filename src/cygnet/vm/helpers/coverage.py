@@ -20,15 +20,9 @@ KERNEL_ONLY = {
     "ima_inode_hash": "the integrity subsystem measures files in the kernel",
     "ima_file_hash": "the integrity subsystem measures files in the kernel",
     "sys_bpf": "bpf(2) is the kernel's",
+    "snprintf_btf": "shows objects of a kernel as its BTF describes them",
+    "seq_printf_btf": "shows objects of a kernel as its BTF describes them",
     "sys_close": "descriptors are the kernel's",
 }
 #: what could be there and is not yet
-MISSING = {
-    "load_hdr_opt": "TCP header options of sock_ops programs",
-    "store_hdr_opt": "TCP header options of sock_ops programs",
-    "reserve_hdr_opt": "TCP header options of sock_ops programs",
-    "snprintf_btf": "needs the BTF of the world's kernel",
-    "seq_printf_btf": "needs the BTF of the world's kernel",
-    "btf_find_by_name_kind": "needs the BTF of the world's kernel",
-    "find_vma": "the world has no table of mappings",
-}
+MISSING: dict[str, str] = {}

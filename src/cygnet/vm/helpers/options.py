@@ -1,108 +1,131 @@
-"""Socket options that programs set and get (net/core/filter.c, __bpf_setsockopt): kept in `world.socket_options`."""
+"""TCP header options of sock_ops programs: the packet is the TCP header and its options (net/core/filter.c)."""
 
 from __future__ import annotations
 
-from errno import EINVAL
+from errno import EEXIST, EFAULT, EINVAL, ENOENT, ENOMSG, ENOSPC, EPERM
 
-from cygnet.maps.memory import fill, write
-from cygnet.vm.helpers.common import MASK32, s32
+from cygnet.maps.memory import load32, read, write
+from cygnet.uapi import bpf_flags
+from cygnet.vm.helpers.common import MASK32
 from cygnet.vm.helpers.registry import helper
-from cygnet.vm.sockets import AF_INET6, TCP
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from cygnet.vm.host import Host
 
-_INT = 4
-_SOL_IP, _SOL_SOCKET, _SOL_TCP, _SOL_IPV6 = 0, 1, 6, 41
-_MAX_BUFFER = 212992  # net.core.wmem_max and rmem_max, as they come
-_BINDTODEVICE, _CONGESTION, _SAVED_SYN, _MAX_PACING_RATE = 25, 13, 28, 47
-# (level, option) of options that are an int → (least, greatest value); a `bool` becomes 0 or 1
-_ANY, _BOOL = (-(1 << 31), (1 << 31) - 1), (0, 0)
-_NUMBERS: dict[tuple[int, int], tuple[int, int]] = {
-    # SO_REUSEADDR, SNDBUF, RCVBUF, KEEPALIVE, PRIORITY, REUSEPORT, RCVLOWAT, MARK, MAX_PACING_RATE, BINDTOIFINDEX, TXREHASH
-    **{(_SOL_SOCKET, name): _ANY for name in (7, 8, 12, 18, 36, 47, 62)},
-    **{(_SOL_SOCKET, name): _BOOL for name in (2, 9, 15)},
-    (_SOL_SOCKET, 74): (-1, 1),
-    # TCP_NODELAY, MAXSEG, KEEPIDLE, KEEPINTVL, KEEPCNT, SYNCNT, WINDOW_CLAMP, THIN_LINEAR_TIMEOUTS, USER_TIMEOUT,
-    # NOTSENT_LOWAT, SAVE_SYN, RTO_MAX_MS
-    (_SOL_TCP, 1): _BOOL, (_SOL_TCP, 2): (48, 32767), (_SOL_TCP, 4): (1, 32767), (_SOL_TCP, 5): (1, 32767),
-    (_SOL_TCP, 6): (1, 127), (_SOL_TCP, 7): (1, 127), (_SOL_TCP, 10): _ANY, (_SOL_TCP, 16): (0, 1),
-    (_SOL_TCP, 18): (0, (1 << 31) - 1), (_SOL_TCP, 25): _ANY, (_SOL_TCP, 27): (0, 2), (_SOL_TCP, 44): (1000, 120000),
-    (_SOL_IP, 1): _ANY,  # IP_TOS
-    (_SOL_IPV6, 67): (-1, 255), (_SOL_IPV6, 70): (0, 3),  # IPV6_TCLASS, AUTOFLOWLABEL
-}  # fmt: skip
-# of programs only: TCP_BPF_IW, SNDCWND_CLAMP, DELACK_MAX, RTO_MIN, SOCK_OPS_CB_FLAGS
-_SET_ONLY = frozenset((_SOL_TCP, name) for name in (1001, 1002, 1003, 1004))
-_CB_FLAGS = (_SOL_TCP, 1008)
-_LEAST_BUFFER = {7: 4608, 8: 2304}  # SOCK_MIN_SNDBUF, SOCK_MIN_RCVBUF
-# SO_RCVLOWAT, TCP_KEEPIDLE, KEEPINTVL, KEEPCNT, SYNCNT: as they are when nobody has set them
-_DEFAULTS = {(_SOL_SOCKET, 18): 1, (_SOL_TCP, 4): 7200, (_SOL_TCP, 5): 75, (_SOL_TCP, 6): 9, (_SOL_TCP, 7): 6}
+_HEADER = 20  # bytes of a TCP header before its options
+_EOL, _NOP = 0, 1
+_EXPERIMENTAL = (253, 254)  # RFC 6994: a magic number of 16 or 32 bits follows
+_LENGTH_CB, _WRITE_CB = 14, 15  # BPF_SOCK_OPS_HDR_OPT_LEN_CB, _WRITE_HDR_OPT_CB
 
 
-def _refused(machine: Host, option: tuple[int, int]) -> bool:
-    """Options of TCP need a TCP socket, those of IPv6 one of IPv6."""
-    socket = machine.world.socket
-    if socket is None:
-        return False
-    return (option[0] == _SOL_TCP and socket.protocol != TCP) or (option[0] == _SOL_IPV6 and socket.family != AF_INET6)
+def _search(options: bytes, kind: int, magic: bytes) -> bytes | int:
+    """The option of a kind (bpf_search_tcp_opt); -ENOMSG when there is none, -EFAULT for a broken list."""
+    at = 0
+    while at < len(options):
+        if options[at] == _EOL:
+            return -ENOMSG
+        if options[at] == _NOP:
+            at += 1
+            continue
+        rest = options[at:]
+        if len(rest) < 2 or len(rest) < rest[1] or rest[1] < 2:
+            return -EFAULT
+        found = rest[: rest[1]]
+        if found[0] == kind and found[2:].startswith(magic):
+            return found
+        if found[0] == kind and len(magic) > len(found) - 2:
+            return -ENOMSG
+        at += len(found)
+    return -ENOMSG
 
 
-def _text(option: tuple[int, int]) -> bool:
-    """The value is a name: of an interface, of a congestion control."""
-    return option in ((_SOL_SOCKET, _BINDTODEVICE), (_SOL_TCP, _CONGESTION))
+def _operation(machine: Host) -> int:
+    return load32(machine.context) if machine.context else 0
 
 
-@helper("setsockopt")
-def setsockopt(machine: Host, context: int, level: int, name: int, value: int, size: int) -> int:
-    """-EINVAL for what programs cannot set, and for values that are out of range."""
-    data = machine.readable(value, size & MASK32, "value")
-    option = s32(level), s32(name)
-    if _refused(machine, option):
+@helper("load_hdr_opt")
+def load_hdr_opt(machine: Host, context: int, result: int, length: int, flags: int) -> int:
+    """The option that `result` names by its first bytes, there; its length, -ENOSPC when it was cut."""
+    length &= MASK32
+    if flags & ~bpf_flags.BPF_LOAD_HDR_OPT_TCP_SYN:
         return -EINVAL
-    kept = data if _text(option) else _number(option, data)
-    if kept is None:
+    machine.check(result, length, write=True, what="searchby_res")
+    asked = read(result, length)
+    if length < 2 or asked[1] > length or asked[0] in (_EOL, _NOP):
         return -EINVAL
-    machine.world.socket_options[option] = kept
+    if asked[1] not in ((4, 6) if asked[0] in _EXPERIMENTAL else (0,)):
+        return -EINVAL
+    packet = machine.world.packet
+    if flags:
+        header = machine.world.tcp_syn
+        if not header:
+            return -ENOENT
+    elif packet is None or not packet.length or _operation(machine) == _LENGTH_CB:
+        return -EPERM
+    else:
+        header = packet.payload()
+    found = _search(header[_HEADER:], asked[0], asked[2 : asked[1]])
+    if isinstance(found, int):
+        return found
+    write(result, found[:length])
+    return len(found) if len(found) <= length else -ENOSPC
+
+
+@helper("store_hdr_opt")
+def store_hdr_opt(machine: Host, context: int, source: int, length: int, flags: int) -> int:
+    """An option more, in the room that is left (`world.tcp_room`)."""
+    length &= MASK32
+    world = machine.world
+    if _operation(machine) != _WRITE_CB or world.packet is None:
+        return -EPERM
+    if length < 2 or flags:
+        return -EINVAL
+    given = machine.readable(source, length, "option")
+    option = given[: given[1]]
+    if given[1] > length or given[1] < 2 or given[0] in (_EOL, _NOP):
+        return -EINVAL
+    if len(option) > world.tcp_room:
+        return -ENOSPC
+    magic = b""
+    if given[0] in _EXPERIMENTAL:
+        if len(option) < 4:
+            return -EINVAL
+        magic = option[2:4]
+    options = world.packet.payload()[_HEADER:]
+    found = _search(options, given[0], magic)
+    if not isinstance(found, int):
+        return -EEXIST
+    if found != -ENOMSG:
+        return found
+    if _is_ended(options):
+        return -ENOSPC
+    end = world.packet.length
+    world.packet.resize(end + len(option))
+    world.packet.store(end, option)
+    world.tcp_room -= len(option)
     return 0
 
 
-def _number(option: tuple[int, int], data: bytes) -> bytes | None:
-    """What is kept of a value; None when it is refused."""
-    if option in _SET_ONLY or option == _CB_FLAGS:
-        return data if len(data) == _INT else None
-    bounds = _NUMBERS.get(option)
-    if bounds is None or (len(data) != _INT and (option != (_SOL_SOCKET, _MAX_PACING_RATE) or len(data) != 8)):
-        return None
-    number = int.from_bytes(data[:_INT], "little", signed=True)
-    if bounds is _BOOL:
-        number = int(number != 0)
-    elif not bounds[0] <= number <= bounds[1]:
-        return None
-    if option[0] == _SOL_SOCKET and option[1] in _LEAST_BUFFER:
-        number = max(2 * min(number & MASK32, _MAX_BUFFER), _LEAST_BUFFER[option[1]])
-    return number.to_bytes(_INT, "little", signed=number < 0)
+def _is_ended(options: bytes) -> bool:
+    """Whether the list has its end mark."""
+    at = 0
+    while at < len(options):
+        if options[at] == _EOL:
+            return True
+        at += 1 if options[at] == _NOP else options[at + 1]
+    return False
 
 
-@helper("getsockopt")
-def getsockopt(machine: Host, context: int, level: int, name: int, out: int, size: int) -> int:
-    """What was set, or the default (mostly 0). -EINVAL, and zeros, for what programs cannot get, or of another size."""
-    size &= MASK32
-    machine.check(out, size, write=True, what="value")
-    option = s32(level), s32(name)
-    data = machine.world.socket_options.get(option) or _DEFAULTS.get(option, 0).to_bytes(_INT, "little")
-    fill(out, size)
-    known = option in _NUMBERS or option == _CB_FLAGS or option == (_SOL_TCP, _CONGESTION)
-    saved = option == (_SOL_TCP, _SAVED_SYN) and option in machine.world.socket_options
-    if _refused(machine, option) or not (known or saved):
+@helper("reserve_hdr_opt")
+def reserve_hdr_opt(machine: Host, context: int, length: int, flags: int) -> int:
+    """Room for an option that is written later."""
+    length &= MASK32
+    if _operation(machine) != _LENGTH_CB:
+        return -EPERM
+    if flags or length < 2:
         return -EINVAL
-    if _text(option):
-        write(out, data[: size - 1] if any(data) else b"")
-        return 0
-    if saved:
-        if len(data) > size:
-            return -EINVAL
-    elif size != len(data):
-        return -EINVAL
-    write(out, data)
+    if length > machine.world.tcp_room:
+        return -ENOSPC
+    machine.world.tcp_room -= length
     return 0

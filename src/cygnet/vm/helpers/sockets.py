@@ -163,7 +163,8 @@ def sk_ancestor_cgroup_id(machine: Host, socket: int, level: int) -> int:
 
 @helper("sock_from_file")
 def sock_from_file(machine: Host, file: int) -> int:
-    return 0  # no file here is a socket
+    """Not null for what is in `world.files`."""
+    return machine.world.object_address("socket of a file", file) if file in machine.world.files else 0
 
 
 # ── decisions ────────────────────────────────────────────────────────────────────────────────────────────

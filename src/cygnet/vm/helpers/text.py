@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from errno import EINVAL, EOVERFLOW, ERANGE
+from errno import EINVAL, ENAMETOOLONG, EOVERFLOW, ERANGE
 from struct import unpack
 
 from cygnet.maps.memory import store64, write
@@ -195,7 +195,8 @@ def d_path(machine: Host, path: int, out: int, size: int) -> int:
         return 0
     data = text.encode() + b"\0"
     if len(data) > size:
-        return -36  # ENAMETOOLONG
+        write(out, data[-size:])  # it is put together from its end
+        return -ENAMETOOLONG
     write(out, data)
     return len(data)
 

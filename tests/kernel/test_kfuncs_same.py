@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import pytest
-from tests.vmcases.helpers import FILTER, TC, XDP, Case
+from tests.vmcases.helpers import FILTER, SYSCALL, TC, XDP, Case, call, store
 from tests.vmcases.kfuncs import CASES, spec_of
 
+from cygnet.btf.reader import Btf
 from cygnet.loader.runtime import kernel_runtime
 from cygnet.vm.machine import Machine
 
@@ -23,3 +24,12 @@ def test_same(case: Case) -> None:
     assert ours.data == theirs.data
     if case.expect is not None:
         assert theirs.retval == case.expect
+
+
+@pytest.mark.parametrize(("name", "kind"), [(b"sock", 4), (b"sock", 1), (b"no_such_type", 4), (b"u32", 8), (b"", 4)])
+def test_types_by_name(name: bytes, kind: int) -> None:
+    text = store(-16, name.ljust(16, b"\0")) + call("btf_find_by_name_kind", "fp-16", len(name) + 1, kind, 0)
+    spec = spec_of(Case("btf_find_by_name_kind", SYSCALL, text, None))
+    with kernel_runtime(spec) as kernel, Machine(spec) as machine:
+        machine.world.btf = Btf.kernel()
+        assert machine.program("case").test_run(b"").retval == kernel.program("case").test_run(b"", bytes(64)).retval

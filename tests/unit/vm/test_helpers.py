@@ -42,6 +42,7 @@ def test_every_helper_has_a_function_or_a_reason() -> None:
 
 def test_the_documentation_lists_every_helper() -> None:
     text = (Path(__file__).parents[3] / "docs/vm.md").read_text()
+    text = text[text.index("## Helpers") : text.index("## Kernel functions")]
     families: dict[str, set[str]] = {}
     for number, made in table().items():
         if number <= 211:

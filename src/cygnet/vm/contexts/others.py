@@ -28,6 +28,7 @@ if TYPE_CHECKING:
         def size(self) -> int: ...
 
 
+_SKB_DATA = 192  # of struct bpf_sock_ops: skb_data, skb_data_end, skb_len
 DEVICE_ACCESS = {"mknod": 1, "read": 2, "write": 4}
 DEVICE_KINDS = {"block": 1, "char": 2}
 
@@ -72,9 +73,16 @@ def sock_addr(address: str = "", port: int = 0, **values: Value) -> Context:
 
 
 def sock_ops(
-    op: int, local: str = "", remote: str = "", *, ports: tuple[int, int] = (0, 0), **values: Value
+    op: int,
+    local: str = "",
+    remote: str = "",
+    *,
+    ports: tuple[int, int] = (0, 0),
+    header: bytes | None = None,
+    **values: Value,
 ) -> Context:
-    """struct bpf_sock_ops for an event BPF_SOCK_OPS_*; `ports` are the local and the remote one.
+    """struct bpf_sock_ops for an event BPF_SOCK_OPS_*; `ports` are the local and the remote one, `header` the TCP header
+    with its options that the program sees through skb_data.
 
     The structure has the local port in the machine's order, and the remote one's two bytes in network order, above 16 zeros.
     """
@@ -84,7 +92,11 @@ def sock_ops(
     known["family"] = 10 if ":" in local else 2
     known |= {"local_port": ports[0], "remote_port": bytes(2) + _big16(ports[1])}
     made = structure("bpf_sock_ops", known | values)
-    return Context("bpf_sock_ops", made, setup=_with_socket("bpf_sock_ops"))
+    setup = _with_socket("bpf_sock_ops")
+    if header is None:
+        return Context("bpf_sock_ops", made, setup=setup)
+    pointers = ((_SKB_DATA, 8, "data"), (_SKB_DATA + 8, 8, "end"))
+    return Context("bpf_sock_ops", made, packet=header, pointers=pointers, length_at=_SKB_DATA + 16, setup=setup)
 
 
 def sk_lookup(

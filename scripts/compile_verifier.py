@@ -3,7 +3,8 @@
     python scripts/compile_verifier.py FOLDER [--level 0|1|2]
 
 FOLDER then holds `cygnet/` with both: the modules as they are, and beside each of MODULES its native twin, which
-Python prefers. `PYTHONPATH=FOLDER` tries it. A folder that is up to date is left alone. Needs mypy with its mypyc
+Python prefers. `PYTHONPATH=FOLDER` tries it. A folder that is up to date is left alone. The exit status is 3 when what
+it needs is not there. Needs mypy with its mypyc
 extra, a C compiler and Python's headers; nothing at run time. The wheel build (`CYGNET_MYPYC=1`, hatch_build.py) and
 the benchmarks use it, and the tests run the verifier's on both builds.
 """
@@ -13,6 +14,7 @@ from __future__ import annotations
 import argparse
 import hashlib
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -32,7 +34,13 @@ MODULES = (
 
 
 class CannotCompile(Exception):
-    """The compiler, its headers or mypyc are not there; or they failed, and said what the message holds."""
+    """The compiler, its headers or mypyc are not there (`missing`); or they failed, and said what the message holds."""
+
+    missing = False
+
+
+class Missing(CannotCompile):
+    missing = True
 
 
 def needs() -> list[str]:
@@ -76,7 +84,7 @@ def compile_into(folder: Path, level: int = 2) -> Path:
     if is_fresh(folder, wanted):
         return folder
     if missing := needs():
-        raise CannotCompile("to compile the verifier's core there must be " + ", ".join(missing))
+        raise Missing("to compile the verifier's core there must be " + ", ".join(missing))
     lay_out(folder)
     command = [sys.executable, str(Path(__file__).resolve()), str(folder), "--inside", "--level", str(level)]
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True)
@@ -114,7 +122,16 @@ def build_here(level: int) -> None:
     # -fwrapv: a sum of two i64 that is too large wraps, whatever this Python was built with
     os.environ["CFLAGS"] = f"{os.environ.get('CFLAGS', '')} -fwrapv"
     modules = mypycify(paths, opt_level=str(level), group_name=GROUP)
+    refuse_narrow_shifts(Path("build"))
     setup(name="cygnet-core", packages=[], ext_modules=modules, script_args=["-q", "build_ext", "--inplace"])
+
+
+def refuse_narrow_shifts(folder: Path) -> None:
+    """mypyc 2.4 writes ``1 << n`` of an i64 as C's int, 32 bits wide: such a literal must be shifted by bits.shl."""
+    for path in folder.rglob("__native*.c"):
+        for number, line in enumerate(path.read_text().splitlines(), 1):
+            if re.search(r" = -?\d+ (<<|>>) cpy_r_", line):
+                raise SystemExit(f"{path}:{number}: a literal is shifted as a 32-bit int, use bits.shl: {line.strip()}")
 
 
 def main(words: Sequence[str] | None = None) -> int:
@@ -130,7 +147,7 @@ def main(words: Sequence[str] | None = None) -> int:
         print(compile_into(options.folder, options.level))
     except CannotCompile as error:
         print(f"compile_verifier: {error}", file=sys.stderr)
-        return 1
+        return 3 if error.missing else 1
     return 0
 
 

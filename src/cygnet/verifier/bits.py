@@ -44,7 +44,7 @@ def umax_of(a: i64, b: i64) -> i64:
 
 
 def shl(a: i64, n: i64) -> i64:
-    """`a` shifted left by n in 0..63."""
+    """`a` shifted left by n in 0..63. Literals must be shifted by this too: mypyc would shift them as C's 32-bit int."""
     if n == 0:
         return a
     # cut first, so that a Python int never grows beyond 64 bits

@@ -29,6 +29,7 @@ from cygnet.isa.consts import (
     BPF_X,
     LD_IMM64,
 )
+from cygnet.verifier.bits import shl
 from cygnet.verifier.env import E2BIG, EINVAL, Env, Ins, Subprog
 from cygnet.verifier.precision import sync_callback
 from cygnet.verifier.state import Reject
@@ -238,8 +239,7 @@ def check_flow(env: Env) -> None:
 
 def _use_def(ins: Ins) -> tuple[i64, i64]:
     """Bit sets of registers that the instruction reads, and writes."""
-    one: i64 = 1
-    dst, src = one << ins.dst, one << ins.src
+    dst, src = shl(1, ins.dst), shl(1, ins.src)
     cls = ins.cls
     mode = ins.code & BPF_MODE_MASK
     if cls == BPF_LD:
@@ -288,7 +288,7 @@ def _call_arguments(ins: Ins) -> i64:
     if ins.src == 2 and ins.kfunc is not None:
         count: i64 = len(ins.kfunc.params)
         if count < 5:
-            return ((1 << count) - 1) << 1
+            return (shl(1, count) - 1) << 1
     return 0b111110
 
 

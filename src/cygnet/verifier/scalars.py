@@ -353,7 +353,7 @@ def _xor64(dst: RegState, src: RegState) -> None:
 
 def _lsh32_bounds(dst: RegState, n: i64) -> None:
     dst.s32_min, dst.s32_max = S32_MIN, S32_MAX
-    if n > 31 or dst.u32_max > 1 << (31 - n):
+    if n > 31 or dst.u32_max > shl(1, 31 - n):
         dst.u32_min, dst.u32_max = 0, U32_MAX
     else:
         dst.u32_min = (dst.u32_min << n) & U32_MAX

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from cygnet.verifier.bits import shl
 from cygnet.verifier.reg import NONE, NOT_INIT, SCALAR, STACK, RegState, pointer
 
 TYPE_CHECKING = False
@@ -82,8 +83,7 @@ MISC_SLOT: Final = Slot(ALL_MISC, NONE)
 
 def with_kind(kinds: i64, byte: i64, kind: i64) -> i64:
     at = byte * 8
-    keep: i64 = 0xFF
-    return (kinds & ~(keep << at)) | (kind << at)
+    return (kinds & ~shl(0xFF, at)) | (kind << at)
 
 
 class Ref:

@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 MAX_SLOTS = 1_000_000  # as in the kernel (BPF_COMPLEXITY_LIMIT_INSNS)
 
 
+_CALLX, _WIDE = 0x8D, 0x18
+
+
 class Step(NamedTuple):
     """One instruction: its slot, the slot after it, its row and fields; `imm` is 64 bits of a 64-bit load."""
 
@@ -61,7 +64,7 @@ class Program:
         constants: Mapping[int, int] | None = None,
         verdict: Any = None,
     ) -> None:
-        self.code = bytes(code)
+        self.code = _with_registers_in_dst(bytes(code))
         self.name = name
         self.type = type
         self.lines = tuple(lines)
@@ -110,6 +113,20 @@ class Program:
             if info.insn == start:
                 return info.name
         return self.name if start == 0 else f"f{start}"
+
+
+def _with_registers_in_dst(code: bytes) -> bytes:
+    """Calls through a register as GCC and newer Clangs encode them: Clang before 19 had the register's number in imm."""
+    at = code[::8].find(_CALLX)
+    if at < 0:
+        return code
+    changed = bytearray(code)
+    while at >= 0:
+        if changed[8 * at + 1 : 8 * at + 4] == b"\0\0\0" and 0 < changed[8 * at + 4] < 11:
+            if changed[8 * at + 5 : 8 * at + 8] == b"\0\0\0" and not (at and changed[8 * at - 8] == _WIDE):
+                changed[8 * at + 1], changed[8 * at + 4] = changed[8 * at + 4], 0
+        at = code[::8].find(_CALLX, at + 1)
+    return bytes(changed)
 
 
 def decode_steps(program: Program) -> dict[int, Step]:

@@ -179,3 +179,20 @@ def test_malformed(bench, insns, message):
 def test_a_piece_of_an_instruction(bench):
     with pytest.raises(RuntimeFault, match="whole number"):
         bench.run(b"\xb7\0\0")
+
+
+def test_callx_reaches_no_kernel_function(careful):
+    """Whatever the register holds: numbers of kernel functions are those of calls that say so."""
+    number = careful.host.kfuncs.number("bpf_rcu_read_lock")
+    for value in (1 << 63 | number, 1 << 62 | number, 1 << 32 | number):
+        with pytest.raises(HelperFault) as caught:
+            careful.run(encode(assemble(f"r1 = {value:#x} ll\ncallx r1\nexit")))
+        assert caught.value.pc == 2 and caught.value.registers[1] == value
+
+
+def test_callx_as_older_clangs_encode_it(careful):
+    """The register's number in imm instead of dst."""
+    code = encode(assemble("r1 = -1\nr8 = 5\nr0 = 0\n")) + bytes((0x8D, 0, 0, 0, 8, 0, 0, 0))
+    assert careful.run(code + encode(assemble("r0 = 2\nexit"))) == 2
+    wide = encode(assemble("r0 = 0x8 ll\nexit"))
+    assert careful.run(wide) == 8  # the second half of a wide load is no instruction

@@ -444,7 +444,7 @@ class Compiler:
         first = FUNCTIONS | program.number << 32
         code = load_imm64(R11, first) + mov(R10, register) + rr(b"\x29", R11, R10) + alu_imm(7, R10, self.count)
         spend = self._spend(self.count, pc, number, length) if self.checked else b""
-        helper = mov(R10, register) + _PY_CALL
+        helper = mov(R10, register) + _NO_KFUNC + _PY_CALL
         look = load_imm64(R11, self.function_table) + b"\x4f\x8b\x14\xd3"  # mov r10, [r11 + r10 * 8]
         look += rr(b"\x85", R10, R10) + b"\x0f\x84\0\0\0\0"
         skip = b"\x0f\x83"  # to the helper
@@ -526,6 +526,7 @@ _DOWN, _UP = alu_imm(0, RBP, -FRAME_BYTES), alu_imm(5, RBP, -FRAME_BYTES)
 _IS_DEEP = lea(R11, RBP, -FRAME_BYTES) + mem(b"\x3b", R11, R9, AT["stack_limit"], wide=True) + b"\x0f\x82\0\0\0\0"
 _spending: dict[int, bytes] = {}
 _PY_CALL, _PY_TAIL = (mem(b"\xff", 2, R9, AT[name]) for name in ("py_call", "py_tail"))
+_NO_KFUNC = b"\x49\x0f\xba\xf2\x3f"  # btr r10, 63: with that bit a number is a kernel function's
 _PACKET_SIZES = {0x00: 4, 0x08: 2, 0x10: 1}
 # movzx eax, byte [r11 + r10] · movzx eax, word; rol ax, 8 · mov eax, dword; bswap eax
 _PACKET_CODE = {

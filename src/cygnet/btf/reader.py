@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 KERNEL_PATH = "/sys/kernel/btf/vmlinux"
 _NATIVE = "<" if sys.byteorder == "little" else ">"
 _TYPE_ID_LIMIT = 1 << 24  # ids and string offsets below it cannot be mistaken for an `info` word
+_MANY_TAILS = 16  # a search takes about 2 ms, a pass over all records 20
 
 
 class Btf:
@@ -272,7 +273,11 @@ class Btf:
                 if found.name == name and kind in (None, found.kind):
                     yield found
             return
-        for offset in self._whole_or_tail(encoded):
+        offsets = self._whole_or_tail(encoded)
+        for number, offset in enumerate(offsets):
+            if number == _MANY_TAILS:
+                yield from self._named_in({offset, *offsets}, kind)
+                return
             yield from self._named_at(offset, kind)
 
     def _whole_or_tail(self, name: bytes) -> Iterator[int]:
@@ -296,6 +301,13 @@ class Btf:
                 if self._is_record(position, kind):
                     yield self._at(position)
             at = raw.find(pattern, at + 1, end)
+
+    def _named_in(self, offsets: set[int], kind: int | None) -> Iterator[BtfType]:
+        """One pass over all records: a short name that no string is may be the tail of thousands."""
+        words = self._words_view
+        for position in self._index.all():
+            if words[position] in offsets and kind in (None, words[position + 1] >> 24 & 31):
+                yield self._at(position)
 
     def _is_record(self, position: int, kind: int | None) -> bool:
         """Whether a named record (of that kind) starts at `position`, where a word equals a name's offset.
@@ -351,19 +363,39 @@ class Btf:
         """The enumeration that has an enumerator of that name, and its value."""
         if self.base is not None and (found := self.base.find_enumerator(name)) is not None:
             return found
-        encoded = name.encode()
-        for name_off in self._whole_or_tail(encoded) if name and "\0" not in name else ():
-            pattern = name_off.to_bytes(4, sys.byteorder)
-            at = self._type_raw.find(pattern, self._type_start, self._type_end)
-            while at >= 0:
-                if not (at - self._type_start) & 3:
-                    owner = self._at(self._index.position(self._index.number_around((at - self._type_start) >> 2)))
-                    if owner.kind in k.ENUMS:
-                        for enumerator, value in owner.enumerators:
-                            if enumerator == name:
-                                return owner, value
-                at = self._type_raw.find(pattern, at + 1, self._type_end)
+        if not name or "\0" in name:
+            return None
+        offsets = self._whole_or_tail(name.encode())
+        for number, name_off in enumerate(offsets):
+            owners = self._mentions(name_off) if number < _MANY_TAILS else self._enums_with({name_off, *offsets})
+            for owner in owners:
+                for enumerator, value in owner.enumerators:
+                    if enumerator == name:
+                        return owner, value
         return None
+
+    def _mentions(self, name_off: int) -> Iterator[BtfType]:
+        """Enumerations in whose records a word equals a name's offset."""
+        pattern = name_off.to_bytes(4, sys.byteorder)
+        at = self._type_raw.find(pattern, self._type_start, self._type_end)
+        while at >= 0:
+            if not (at - self._type_start) & 3:
+                owner = self._at(self._index.position(self._index.number_around((at - self._type_start) >> 2)))
+                if owner.kind in k.ENUMS:
+                    yield owner
+            at = self._type_raw.find(pattern, at + 1, self._type_end)
+
+    def _enums_with(self, offsets: set[int]) -> Iterator[BtfType]:
+        """Enumerations that have an enumerator with one of the names: one pass over all records."""
+        words = self._words_view
+        for position in self._index.all():
+            info = words[position + 1]
+            kind = info >> 24 & 31
+            if kind in k.ENUMS:
+                step = 2 if kind == k.ENUM else 3
+                first = position + 3
+                if not offsets.isdisjoint(words[first : first + step * (info & 0xFFFF) : step].tolist()):
+                    yield self._at(position)
 
     def functions(self) -> Iterator[BtfType]:
         """This object's own functions, in the order of their ids. Walks the whole index."""

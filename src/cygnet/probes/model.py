@@ -60,7 +60,9 @@ class Options:
     """What expansion may need to know beside the target.
 
     `pid` scopes user-space probes and perf events (-1: every process); `command` is that of ``-c``; `missing` is the
-    language's ``missing_probes``: error, warn or ignore. `warnings` collects what did not stop us.
+    language's ``missing_probes``: error, warn or ignore; or alternatives, where it is an error when no point of a probe
+    finds anything, and a warning when another does: scripts list the names that a function has had. `warnings`
+    collects what did not stop us.
     """
 
     __slots__ = ("command", "missing", "pid", "unsafe", "warnings")

@@ -66,8 +66,8 @@ def expand_all(points: Sequence[Parsed], target: Target, options: Options) -> li
             if not parsed.is_wild and options.missing == "error":
                 raise
             missing.append((parsed, error))
-    if missing and not found and options.missing == "error":
+    if missing and not found and options.missing in ("error", "alternatives"):
         raise missing[0][1]
-    if options.missing == "warn":
+    if options.missing in ("warn", "alternatives"):
         options.warnings.extend([error for parsed, error in missing if not (found and parsed.is_wild)])
     return found

@@ -53,6 +53,27 @@ def test_find_reads_the_tail_of_a_shared_string() -> None:
     assert Btf(bytes(data)).find("name", k.STRUCT) is not None
 
 
+def test_find_reads_one_tail_among_very_many() -> None:
+    """Each string of a large object that ends so might be shared; one pass looks for all of them."""
+    b = Builder()
+    for number in range(100):
+        b.struct(f"s{number}_x", 0, [])
+        b.enum(f"e{number}", [(f"v{number}_x", number)])
+    data = bytearray(b.to_bytes())
+    btf = Btf(bytes(data))
+    assert btf.find("x", k.STRUCT) is None and btf.find("x") is None and btf.find_enumerator("x") is None
+    wanted = btf.find("s70_x", k.STRUCT)
+    owner, _ = btf.find_enumerator("v80_x") or pytest.fail("not found")
+    assert wanted is not None
+    for position, skipped in ((wanted._position, 4), (owner._position + 3, 4)):
+        (name,) = struct.unpack_from("=I", data, 24 + 4 * position)
+        struct.pack_into("=I", data, 24 + 4 * position, name + skipped)
+    btf = Btf(bytes(data))
+    found = btf.find("x", k.STRUCT)
+    assert found is not None and found.id == wanted.id and btf.find("x", k.UNION) is None
+    assert btf.find_enumerator("x") == (btf.type(owner.id), 80)
+
+
 def test_struct_members(btf: Btf) -> None:
     flags = named(btf, "flags", k.STRUCT)
     assert [(m.name, m.bit_offset, m.bitfield_size) for m in flags.members] == [("a", 0, 3), ("b", 3, 5), ("c", 8, 20)]

@@ -232,7 +232,8 @@ def _find_probes(
     from cygnet.probes.point import expand_all
     from cygnet.probes.point import parse as parse_point
 
-    options = Options(pid=pid or -1, missing=config["missing_probes"], unsafe=unsafe, command=command)
+    missing = config["missing_probes"] if "missing_probes" in config.given else "alternatives"
+    options = Options(pid=pid or -1, missing=missing, unsafe=unsafe, command=command)
     found: list[tuple[ast.Probe, list[Match]]] = []
     errors: list[Any] = []
     for probe in program.probes:

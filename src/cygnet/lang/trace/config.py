@@ -70,13 +70,14 @@ _TRUE = {"1": True, "true": True, "on": True, "yes": True, "0": False, "false": 
 
 
 class Config:
-    """The settings in force. `where` tells which were set in the block, and at what span."""
+    """The settings in force. `where` tells which were set in the block, and at what span; `given`, which were set."""
 
-    __slots__ = ("values", "warnings", "where")
+    __slots__ = ("given", "values", "warnings", "where")
 
     def __init__(self) -> None:
         self.values: dict[str, Any] = {name: default for name, (default, _) in SETTINGS.items()}
         self.where: dict[str, Span] = {}
+        self.given: set[str] = set()
         self.warnings: list[TraceTypeError] = []
 
     def __getitem__(self, name: str) -> Any:
@@ -119,6 +120,7 @@ class Config:
         except ValueError as error:
             raise TraceTypeError(str(error), entry.value.span) from None
         self.where[name] = entry.span
+        self.given.add(name)
 
     def read_environment(self, environment: Mapping[str, str]) -> None:
         """BPFTRACE_NAME and CYGNET_NAME; unknown names are ignored. Raises UsageError (exit status 2)."""
@@ -130,6 +132,7 @@ class Config:
                 if raw is None and name == "max_map_keys":
                     raw = environment.get(prefix + "MAP_KEYS_MAX")
                 if raw is not None:
+                    self.given.add(name)
                     try:
                         self.values[name] = parse_value(name, raw)
                     except ValueError as error:

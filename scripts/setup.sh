@@ -122,6 +122,16 @@ is_here() {
     esac
 }
 
+# The tests compile the verifier's core. A Python that was not built here keeps its headers in a package of its own.
+python_headers() {
+    local version
+    "$python" -c 'import sysconfig, os; exit(not os.path.exists(sysconfig.get_path("include") + "/Python.h"))' && return
+    can_apt || { say "Python's headers are missing: the compiled verifier is not tested"; return 0; }
+    version=$("$python" -c 'import sys; print("%d.%d" % sys.version_info[:2])')
+    apt_install "libpython$version-dev" || apt_install libpython3-dev ||
+        say "no package of Python's headers: the compiled verifier is not tested"
+}
+
 system_test() {
     local missing=() need package
     while read -r need package; do
@@ -139,6 +149,7 @@ system_test() {
             say "missing, and needed by some tests: ${missing[*]}"
         fi
     fi
+    python_headers
     system_trace
     mount_one bpf /sys/fs/bpf
 }

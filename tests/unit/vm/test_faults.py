@@ -196,3 +196,8 @@ def test_callx_as_older_clangs_encode_it(careful):
     assert careful.run(code + encode(assemble("r0 = 2\nexit"))) == 2
     wide = encode(assemble("r0 = 0x8 ll\nexit"))
     assert careful.run(wide) == 8  # the second half of a wide load is no instruction
+
+
+def test_a_program_has_a_million_slots_at_most(careful):
+    with pytest.raises(RuntimeFault, match="1,000,000 slots"):
+        careful.run(b"\x07\0\0\0\1\0\0\0" * 1_000_000 + b"\x95" + bytes(7))

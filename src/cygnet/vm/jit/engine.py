@@ -21,6 +21,7 @@ from cygnet.vm.jit.layout import Compiled
 from cygnet.vm.jit.memory import Executable
 from cygnet.vm.jit.natives import Natives
 from cygnet.vm.jit.x86_64 import Unfit, use_bmi2
+from cygnet.vm.program import MAX_SLOTS
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -122,6 +123,8 @@ class Jit:
         return found
 
     def _load(self, program: Program, checked: bool) -> Unit:
+        if len(program) > MAX_SLOTS:
+            program.starts  # noqa: B018  the careful decoder refuses it
         table = Mapping(8 * len(program)) if _CALLX in program.code[::8] else None
         try:
             address = table.address if table else 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from itertools import pairwise
 
 TYPE_CHECKING = False
@@ -76,10 +77,9 @@ def functions_of(program: Program) -> list[Function]:
     """Every function of a program, with its blocks."""
     starts = [*program.starts, len(program)]
     steps = list(program.steps.values())
-    return [
-        Function(start, _blocks(start, [step for step in steps if start <= step.pc < end]))
-        for start, end in pairwise(starts)
-    ]
+    places = list(program.steps)
+    bounds = pairwise([bisect_left(places, start) for start in starts])
+    return [Function(start, _blocks(start, steps[low:high])) for start, (low, high) in zip(starts, bounds)]
 
 
 def _blocks(start: int, steps: Sequence[Step]) -> dict[int, Block]:

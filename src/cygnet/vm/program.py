@@ -131,9 +131,10 @@ def _with_registers_in_dst(code: bytes) -> bytes:
 
 def decode_steps(program: Program) -> dict[int, Step]:
     """Decode and check what needs no path: known opcodes, empty unused fields, registers, jump targets."""
-    insns, steps = program.insns, {}
+    insns: list[Insn] = program.insns if len(program) <= MAX_SLOTS else []
+    steps: dict[int, Step] = {}
     count = len(insns)
-    if not 0 < count <= MAX_SLOTS:
+    if not count:
         raise RuntimeFault("a program has between 1 and 1,000,000 slots", 0)
     pc = 0
     while pc < count:

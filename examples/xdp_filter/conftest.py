@@ -1,3 +1,3 @@
-"""Loads the fixtures for tests of BPF programs."""
+"""Loads the fixtures for tests of BPF programs, from whichever folder pytest is started."""
 
-pytest_plugins = ["cygnet.testing.plugin"]
+from cygnet.testing.plugin import *  # noqa: F403

@@ -17,13 +17,18 @@ if TYPE_CHECKING:
 
     from cygnet.spec.objects import ObjectSpec
 
+__all__ = ["Bench", "bpf", "contexts", "packets", "pytest_addoption", "pytest_terminal_summary"]
+
 _REPORT: pytest.StashKey[Any] = pytest.StashKey()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("cygnet", "tests of BPF programs")
-    group.addoption("--bpf-coverage", metavar="FOLDER", help="write coverage of BPF source lines: text, HTML, lcov")
-    group.addoption("--bpf-engine", default="jit", help="what runs programs: jit, python or interpreter (jit)")
+    try:
+        group.addoption("--bpf-coverage", metavar="FOLDER", help="write coverage of BPF source lines: text, HTML, lcov")
+        group.addoption("--bpf-engine", default="jit", help="what runs programs: jit, python or interpreter (jit)")
+    except ValueError:  # it was loaded by -p and by a conftest.py
+        return
 
 
 class Bench:
@@ -54,7 +59,10 @@ class Bench:
 
     def load(self, spec: ObjectSpec, program: str = "") -> tuple[Any, Any]:
         """The program (the only one, unless it is named) on the machine and in the kernel, for `assert_same`."""
-        name = program or spec.programs[0].name
+        names = [known.name for known in spec.programs]
+        name = program or names[0]
+        if name not in names:
+            raise KeyError(f"the object has no program {name!r}, but {', '.join(names)}")
         return self.machine(spec).program(name), self.kernel(spec).program(name)
 
     def close(self) -> None:
@@ -72,11 +80,11 @@ def bpf(request: pytest.FixtureRequest) -> Iterator[Bench]:
     """Loads BPF objects into the user-space machine, the kernel, or both."""
     config = request.config
     report = None
-    if config.getoption("--bpf-coverage"):
+    if config.getoption("--bpf-coverage", None):
         from cygnet.testing.report import Report
 
         report = config.stash.setdefault(_REPORT, Report())
-    bench = Bench(config.getoption("--bpf-engine"), report)
+    bench = Bench(config.getoption("--bpf-engine", "jit"), report)
     yield bench
     bench.close()
 

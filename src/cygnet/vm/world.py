@@ -207,7 +207,10 @@ class World:
         self.sysctl_name = ""
         self.sysctl_value: bytes | None = None
         self.sysctl_new: bytes | None = None
-        # what programs did
+        self._start_record()
+
+    def _start_record(self) -> None:
+        """What programs did, and what is kept of it."""
         self.printed: list[str] = []
         self.redirects: list[Redirect] = []
         self.signals: list[tuple[int, bool]] = []  # (signal, to the thread only)

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from cygnet.errors import AsmError
 from cygnet.testing import Difference, assemble_object, assert_same, packets
+from cygnet.testing.plugin import Bench
 from cygnet.testing.report import Report
 from cygnet.vm import contexts
 from cygnet.vm.machine import Machine
@@ -63,6 +66,36 @@ def test_packets_are_as_asked() -> None:
     frame = packets.vlan(packets.udp(b"data", sport=1, dport=2), 5)
     assert frame[12:16] == bytes.fromhex("81000005") and frame[38:42] == bytes.fromhex("00010002")
     assert len(packets.tcp(source="fd00::1", destination="fd00::2")) == 14 + 40 + 20
+
+
+def test_mistakes_are_told() -> None:
+    with pytest.raises(ValueError, match="no program type 'xpd': did you mean xdp"):
+        assemble_object("r0 = 1\nexit\n", "xpd")
+    with pytest.raises(ValueError, match="names map 0, and 0 maps"):
+        assemble_object("r1 = map[idx:0]\nexit\n", "xdp")
+    with pytest.raises(AsmError) as caught:
+        assemble_object("r0 = 1\nfoo\nexit\n", "xdp", path="mine.s")
+    assert caught.value.__notes__ == ["mine.s:2:1: not an instruction: foo"]
+    bench = Bench("interpreter", None)
+    with pytest.raises(KeyError, match="no program 'other', but program"):
+        bench.load(assemble_object("r0 = 1\nexit\n", "xdp"), "other")
+
+
+def test_functions_that_are_called_back() -> None:
+    text = "r1 = 5\nr2 = subprog[each]\nr3 = 0\nr4 = 0\ncall bpf_loop\nexit\n"
+    text += "each:\nr0 = 0\nif r1 < 2 goto end\nr0 = 1\nend:\nexit\n"
+    spec = assemble_object(text, "xdp")
+    assert [(one.insn, one.name) for one in spec.programs[0].functions] == [(0, "program"), (7, "each")]
+    with Machine(spec) as machine:
+        assert machine.run("program", packets.tcp()) == 3
+
+
+@pytest.mark.parametrize("way", [["examples"], ["examples/xdp_filter"], ["-p", "cygnet.testing.plugin", "examples"]])
+def test_the_example_from_every_folder(tmp_path: Path, way: list[str]) -> None:
+    shutil.copytree(ROOT / "examples", tmp_path / "examples", ignore=shutil.ignore_patterns("__pycache__"))
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *way]
+    result = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
+    assert result.returncode == 0, result.stdout + result.stderr
 
 
 def test_the_example(tmp_path: Path) -> None:

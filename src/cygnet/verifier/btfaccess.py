@@ -210,6 +210,7 @@ def is_rcu(reg: RegState) -> bool:
 def access(env: Env, reg: RegState, regno: i64, off: i64, size: i64, write: bool, value: i64) -> None:
     from cygnet.verifier.kerneltypes import type_name
 
+    env.trusting = True
     name = type_name(reg.btf, reg.btf_id)
     local = reg.btf is not env.kernel_btf
     if not env.gpl and not local:

@@ -232,7 +232,8 @@ class Env:
         self.log: Any = None  # a log.Log, or None when nobody reads it
         self.path: Any = None  # a list of the instructions passed, for the explainer
         self.warnings: list[str] = []
-        self.ctx_offset_max: i64 = 0
+        self.context_bytes: i64 = 0  # how far into its context the program looks
+        self.trusting = False  # a bound or an address was taken on trust that only the kernel can vouch for
 
     def new_id(self) -> i64:
         self.id_gen += 1

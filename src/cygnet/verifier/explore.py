@@ -191,6 +191,7 @@ def _constant(env: Env, ins: Ins) -> RegState:
     if kind == 0:
         return scalar(ins.imm64)
     if kind == 3:
+        env.trusting = True
         new = RegState(ins.var_type, 0)
         if ins.var_type & r.KIND == r.MEM:
             new.aux = ins.map_off

@@ -245,6 +245,7 @@ def _number(env: Env, helper: Helper, meta: Call) -> RegState:
         result.sync()
     elif helper.id == 8:
         most = env.target.cpus - 1
+        env.trusting = True
         result.umax = result.u32_max = result.smax = result.s32_max = most
         result.umin = result.u32_min = result.smin = result.s32_min = 0
         result.sync()

@@ -256,6 +256,8 @@ def access(env: Env, regno: i64, off: i64, size: i64, write: bool, value: i64, s
             stack.read(env, regno, off, size, value)
     elif reg.type == r.CTX:
         _context(env, reg, regno, off, size, write, value, sign)
+        if off + reg.value + size > env.context_bytes:
+            env.context_bytes = off + reg.value + size
     elif reg.type == r.MAP_VALUE:
         _map_value(env, reg, regno, off, size, write, value, sign)
     elif kind == r.MEM:
@@ -271,6 +273,7 @@ def access(env: Env, regno: i64, off: i64, size: i64, write: bool, value: i64, s
 
         btf_access(env, reg, regno, off, size, write, value)
     else:
+        env.trusting = env.trusting or reg.type != r.MAP_KEY
         _rare(env, reg, regno, off, size, write, value)
     if not write and size < 8 and value >= 0:
         got = env.regs()[value]
@@ -349,6 +352,7 @@ def _map_value(env: Env, reg: RegState, regno: i64, off: i64, size: i64, write: 
     if write or value < 0:
         return
     if reg.mask == 0 and info.frozen and info.data is not None and info.flags & MAP_RDONLY_PROG:
+        env.trusting = True
         at = off + reg.value
         number: i64 = 0
         shift: i64 = 0
@@ -378,6 +382,7 @@ def _context(env: Env, reg: RegState, regno: i64, off: i64, size: i64, write: bo
         if got.is_retval:
             from cygnet.verifier.attach import retval_range
 
+            env.trusting = True
             bounds = retval_range(env)
             if bounds is not None:
                 low, high = bounds

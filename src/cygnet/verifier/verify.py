@@ -24,9 +24,15 @@ class Verdict:
     """What came out. `error` is a VerifierError with insn, reason, hints and log, or None; `warnings` are sentences.
 
     `stack_depth` is in bytes, of each function; `states` counts checkpoints; `log` is there when it was asked for.
+    For a machine that would leave out its checks: `identity` says which program was accepted (spec.identity), by the
+    rules of Linux `kernel`; `context_bytes` how long its context must be; `self_contained`, that it goes nowhere but to
+    its stack, context, packet and maps. What reads kernel objects is safe in a kernel only.
     """
 
-    __slots__ = ("accepted", "error", "insns_processed", "log", "stack_depth", "states", "warnings")
+    __slots__ = (
+        "accepted", "context_bytes", "error", "identity", "insns_processed", "kernel", "log", "self_contained",
+        "stack_depth", "states", "warnings",
+    )  # fmt: skip
 
     def __init__(self, error: VerifierError | None, env: Env, log: str = "") -> None:
         self.accepted = error is None
@@ -35,6 +41,10 @@ class Verdict:
         self.states: int = env.total_states
         self.stack_depth: tuple[int, ...] = tuple(sub.stack_depth for sub in env.subs)
         self.warnings: tuple[str, ...] = tuple(env.warnings)
+        self.kernel: str = env.target.text
+        self.identity = _identity(env) if self.accepted else ""
+        self.context_bytes: int = env.context_bytes
+        self.self_contained = not env.trusting
         self.log = log
 
     def __bool__(self) -> bool:
@@ -44,6 +54,17 @@ class Verdict:
         if self.error is None:
             return f"<Verdict accepted, {self.insns_processed} instructions>"
         return f"<Verdict refused: {self.error.message}>"
+
+
+def _identity(env: Env) -> str:
+    from cygnet.facts.progtypes import attach_type
+    from cygnet.spec.identity import identity
+
+    spec = env.spec
+    wanted = spec.expected_attach_type
+    attach = attach_type(wanted.upper()) if isinstance(wanted, str) and wanted else int(wanted or 0)
+    loads = {at: (ins.map.spec, ins.map_off) for at, ins in enumerate(env.insns) if ins.map is not None}
+    return identity(env.type_number, attach, spec.flags, spec.insns, loads)
 
 
 def verify(

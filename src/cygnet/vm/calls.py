@@ -84,6 +84,7 @@ def prepared(engine: Engine, program: Program) -> Prepared:
         if host._callback is not None:  # a run inside of another must not share the memory of its context
             return _run_apart(engine, program, context)
         if len(context) != size:
+            program.need_context(len(context))
             room.fit(len(context))
             size, address, view = room.size, room.address, room.view
         view[:] = context
@@ -95,6 +96,7 @@ def prepared(engine: Engine, program: Program) -> Prepared:
 def _run_apart(engine: Engine, program: Program, context: bytes | bytearray | memoryview) -> int:
     """With memory of its own."""
     memory = engine.host.memory
+    program.need_context(len(context))
     block = memory.block(len(context), "context")
     block.view[:] = context
     try:
@@ -113,6 +115,7 @@ def run_batch(engine: Engine, program: Program, contexts: bytes | bytearray | me
 
     if size <= 0 or len(contexts) % size:
         raise ValueError(f"{len(contexts)} bytes are not a whole number of contexts of {size} bytes")
+    program.need_context(size)
     data, memory = bytes(contexts), engine.host.memory
     room = memory.block(size, "context")
     try:

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import Any
 
-    from cygnet.spec.objects import ProgramSpec
+    from cygnet.spec.objects import MapSpec, ProgramSpec
     from cygnet.spec.protocols import TargetInfo
     from cygnet.vm.machine import Machine
 
@@ -80,6 +80,33 @@ def constants_of(machine: Machine, program: ProgramSpec) -> dict[int, int]:
             found[reloc.insn] = machine.world.variable(machine.host, reloc.name)
     if b"\x18" in program.insns[::8]:
         _unnamed(machine, program, found)
+    return found
+
+
+def is_of(verdict: Any, machine: Machine, program: ProgramSpec, code: bytes) -> bool:
+    """Was it this program that a verifier accepted (`code` is relocated), with these maps, and does it touch nothing that
+    only a kernel vouches for?"""
+    from cygnet.spec.identity import identity
+
+    if not verdict.accepted or not verdict.self_contained:
+        return False
+    loads = _loads(machine, program, code)
+    return bool(verdict.identity == identity(program.type, program.attach_type, program.flags, code, loads))
+
+
+def _loads(machine: Machine, program: ProgramSpec, code: bytes) -> dict[int, tuple[MapSpec, int]]:
+    """Slot → map and offset, of every load that names a map."""
+    named = {reloc.insn: reloc.name for reloc in program.relocs if reloc.kind in (relocs.MAP, relocs.MAP_VALUE)}
+    names = list(machine.maps)
+    by_id, insns = machine.host.map_host.maps_by_id, decode(code)
+    found: dict[int, tuple[MapSpec, int]] = {}
+    for slot, insn in enumerate(insns):
+        if insn.code != 0x18 or insn.src not in (_MAP_FD, _MAP_VALUE, _MAP_IDX, _MAP_IDX_VALUE):
+            continue
+        name = named.get(slot)
+        if name is None:
+            name = names[insn.imm] if insn.src in (_MAP_IDX, _MAP_IDX_VALUE) else by_id[insn.imm].name
+        found[slot] = machine.map_spec(name), insns[slot + 1].imm if insn.src in (_MAP_VALUE, _MAP_IDX_VALUE) else 0
     return found
 
 

@@ -19,7 +19,7 @@ from cygnet.vm.calls import Room, prepared, run_batch
 from cygnet.vm.contexts import Context, for_program
 from cygnet.vm.engines import engine_of
 from cygnet.vm.host import Host
-from cygnet.vm.linking import constants_of, resolver_of
+from cygnet.vm.linking import constants_of, is_of, resolver_of
 from cygnet.vm.packetcalls import STRUCTURES, prepared_packet
 from cygnet.vm.packets import Packet
 from cygnet.vm.program import Program
@@ -104,7 +104,8 @@ class Machine:
     `engine` is jit, python or interpreter; `unsafe` lets the JIT leave out its checks, `budget` is how many instructions one
     run may take. `target` says what types and records look like, for programs whose relocations ask (RelocationError
     without one); `session` holds the numbers of SESSION relocations. `coverage` counts the instructions executed, and
-    needs the interpreter. `verdicts` are a verifier's, by program name: such a program runs unchecked.
+    needs the interpreter. `verdicts` are a verifier's, by program name: such a program runs unchecked, if it is the one
+    that the verdict is about, with the same maps, and touches nothing but its stack, context, packet and maps.
     """
 
     def __init__(
@@ -135,6 +136,7 @@ class Machine:
 
             self.coverage = Coverage()
         self._stores: dict[str, UserMap] = {}
+        self._specs: dict[str, MapSpec] = {}
         self._rings: dict[str, RingReader] = {}
         self._verdicts = dict(verdicts or {})
         self._resolver = resolver or resolver_of(self, target, session or {})
@@ -167,6 +169,7 @@ class Machine:
             inner=inner, **more,
         )  # fmt: skip
         self._stores[spec.name] = made
+        self._specs[spec.name] = spec
         self.maps[spec.name] = Map(made)
         if spec.data:
             made.update(bytes(spec.key_size), spec.data)
@@ -176,16 +179,25 @@ class Machine:
         """A map as bytes; `maps` has it as a mapping. KeyError when there is none."""
         return self._stores[name]
 
+    def map_spec(self, name: str) -> MapSpec:
+        """The blueprint that a map was made from; KeyError when there is none."""
+        return self._specs[name]
+
     def load(self, program: ProgramSpec) -> VmProgram:
         """Relocate a program and take it in. RelocationError for what this machine has not got."""
+        insns, constants = apply(program, self._resolver), constants_of(self, program)
+        verdict = self._verdicts.get(program.name)
+        if verdict is not None and not is_of(verdict, self, program, insns):
+            verdict = None
         code = Program(
-            apply(program, self._resolver),
+            insns,
             name=program.name,
             type=program.type,
             lines=program.lines,
             functions=program.functions,
-            constants=constants_of(self, program),
-            verdict=self._verdicts.get(program.name),
+            constants=constants,
+            verdict=verdict,
+            context_bytes=verdict.context_bytes if verdict is not None else 0,
         )
         made = self.programs[program.name] = VmProgram(self, program, code)
         return made
@@ -268,6 +280,7 @@ class Machine:
 
     def execute(self, program: VmProgram, r1: int, r2: int) -> int:
         """Run with these registers, nothing else set up."""
+        program.code.need_context(r2)
         if self.coverage is not None:
             return self.coverage.run(self.host, program.code, r1, r2)
         return self.engine.run(program.code, r1, r2)

@@ -50,7 +50,8 @@ class Program:
 
     `code` is encoded, little-endian, with relocations applied. `constants` gives for the slot of a 64-bit
     load that refers to something (a map, a map's value, a kernel symbol) the number it stands for here;
-    such a load without one is refused when the program is prepared.
+    such a load without one is refused when the program is prepared. With a `verdict` it runs unchecked, on contexts of at
+    least `context_bytes`.
     """
 
     def __init__(
@@ -63,6 +64,7 @@ class Program:
         functions: Sequence[FuncInfo] = (),
         constants: Mapping[int, int] | None = None,
         verdict: Any = None,
+        context_bytes: int = 0,
     ) -> None:
         self.code = _with_registers_in_dst(bytes(code))
         self.name = name
@@ -71,6 +73,7 @@ class Program:
         self.function_infos = tuple(functions)
         self.constants = dict(constants or {})
         self.verdict = verdict
+        self.context_bytes = context_bytes
         self.number = -1  # which program of its host this is
         self.prepared: dict[str, Any] = {}  # what each engine made of it
 
@@ -79,6 +82,13 @@ class Program:
 
     def __len__(self) -> int:
         return len(self.code) // 8
+
+    def need_context(self, size: int) -> None:
+        """MemoryFault for a context that is too short to be read without checks."""
+        if size < self.context_bytes:
+            from cygnet.errors import MemoryFault
+
+            raise MemoryFault(f"the program's context has {size} bytes, and it reads up to {self.context_bytes}")
 
     @cached_property
     def insns(self) -> list[Insn]:

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from tests.vmcases.scenes import IN, OUT, Place, Scene, Seen, program_of, words_of
+from tests.vmcases.scenes import IN, OUT, Place, Scene, Seen, agrees, in_user_space, program_of, words_of
 
 from cygnet.errors import NotSupported
 from cygnet.kernel import sys
@@ -68,6 +68,30 @@ def in_kernel(scene: Scene, place: Place) -> Seen:
             )
             retval, data, ctx = made.retval, made.data, made.ctx
         return Seen(words_of(runtime), retval, data, ctx)
+
+
+ENGINES = ("jit", "python", "interpreter")
+
+
+def play(scene: Scene) -> None:
+    """A scene on every engine and in the kernel: the words that programs wrote must be the same."""
+    with Place() as place:
+        if scene.setup is not None:
+            scene.setup(place)
+        theirs = in_kernel(scene, place) if scene.drive is not None else None
+        ours = [in_user_space(scene, place, engine) for engine in ENGINES]
+        for seen, more in ours:
+            assert agrees(scene, seen) == [], (scene.name, agrees(scene, seen))
+            assert seen == ours[0][0], (scene.name, seen, ours[0][0])
+            assert more == scene.expect_after, (scene.name, more)
+        if scene.needs is not None:
+            scene.needs()
+        theirs = theirs or in_kernel(scene, place)
+        assert agrees(scene, theirs) == [], (scene.name, agrees(scene, theirs))
+        if scene.drive is not None:
+            assert ours[0][0].words == theirs.words, (scene.name, ours[0][0].words, theirs.words)
+        else:
+            assert ours[0][0] == theirs, (scene.name, ours[0][0], theirs)
 
 
 # ── cgroups ──────────────────────────────────────────────────────────────────────────────────────────────

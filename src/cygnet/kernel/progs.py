@@ -97,7 +97,7 @@ class Program:
         cpu: int = 0,
     ) -> TestResult:
         """BPF_PROG_TEST_RUN. Raw tracepoint programs take a context (u64 arguments), socket filters, tc and
-        XDP take a packet of at least 14 bytes. NotSupported for types that have no test run (kprobe,
+        XDP take a packet of at least 14 bytes; a syscall program's context comes back as it left it. NotSupported for types that have no test run (kprobe,
         tracepoint, perf_event).
         """
         data, ctx = bytearray(data_in), bytearray(ctx_in)
@@ -121,12 +121,11 @@ class Program:
         if result < 0 and not (result == -_errno.ENOSPC and data_out_bytes):
             raise sys.failure(-result, f"run program {self.name!r} on test input", "bpf", "another program type")
         out = sys.unpack(layouts.ATTR_TEST_RUN, attr)
-        return TestResult(
-            out["retval"],
-            bytes(data_out[: out["data_size_out"]]),
-            bytes(ctx_out[: out["ctx_size_out"]]),
-            out["duration"],
-        )
+        if self.type == bpf.BPF_PROG_TYPE_SYSCALL:
+            ctx_after = bytes(ctx)  # it is written back to where it came from
+        else:
+            ctx_after = bytes(ctx_out[: out["ctx_size_out"]])
+        return TestResult(out["retval"], bytes(data_out[: out["data_size_out"]]), ctx_after, out["duration"])
 
     def pin(self, path: str) -> None:
         from cygnet.kernel.objects import pin

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from errno import EAFNOSUPPORT, EINVAL, ERANGE
+from errno import EAFNOSUPPORT, EINVAL, ENODEV, ERANGE
 
 from cygnet.errors import SystemCallError
 from cygnet.vm.contexts import Context, code_name, for_program, memory, skb, xdp
@@ -66,6 +66,8 @@ def test_run(
     if program.type_name == "sk_lookup":
         retval, after = selection(machine.world, retval, after, ctx)
     name = code_name(program.type_name, retval)
+    if program.type_name == "syscall":
+        ctx_out = len(ctx)
     return TestResult(retval, shown[:data_out], after[:ctx_out], duration, name)
 
 
@@ -80,6 +82,8 @@ def _context(program: VmProgram, data: bytes, ctx: bytes, ctx_out: int) -> Conte
         return _skb(program, data, ctx, bool(ctx or ctx_out))
     if program.type_name == "sk_lookup":
         return _sk_lookup(program, data, ctx)
+    if program.type_name == "syscall" and ctx_out:
+        raise _invalid(program, "the context of a syscall program comes back where it was, whatever it is")
     return for_program(program.type_name, data) if kind == "sk_msg_md" else memory(ctx or data)
 
 
@@ -93,7 +97,16 @@ def _xdp(program: VmProgram, data: bytes, ctx: bytes) -> Context:
         return xdp(data)
     if get("xdp_md", given, "data_meta") or end != len(data) or before > end or before % 4 or before > 255:
         raise _invalid(program, "data_end is the size of the data, data that of the metadata, a multiple of 4")
+    _ingress(program, interface, queue, get("xdp_md", given, "egress_ifindex"))
     return xdp(data[before:], meta=data[:before], ingress_ifindex=interface or 1, rx_queue_index=queue)
+
+
+def _ingress(program: VmProgram, interface: int, queue: int, egress: int) -> None:
+    """xdp_convert_md_to_buff: an interface that exists, whose receive queue 0 is the only one here."""
+    if egress or queue:
+        raise _invalid(program, "there is one receive queue, and no interface that the packet goes out of")
+    if interface and program.machine.world.interface(interface) is None:
+        raise _invalid(program, f"there is no interface {interface}", ENODEV)
 
 
 def _skb(program: VmProgram, data: bytes, ctx: bytes, with_context: bool) -> Context:
@@ -111,6 +124,7 @@ def _skb(program: VmProgram, data: bytes, ctx: bytes, with_context: bool) -> Con
 
 
 def _sk_lookup(program: VmProgram, data: bytes, ctx: bytes) -> Context:
+    """bpf_prog_test_run_sk_lookup."""
     if data or not ctx or any(ctx[:8]) or any(ctx[_SK_LOOKUP_GIVEN:]):
         raise _invalid(program, "there is no packet, and the context's first and last fields are zeros")
     if get("bpf_sk_lookup", ctx, "local_port") > 0xFFFF:

@@ -142,9 +142,10 @@ wait "$copy_out" "$copy_err"
 copy_out='' copy_err=''
 [ -s "$work/status" ] && exit "$(cat "$work/status")"
 [ -f "$work/console" ] && tr -d '\r' <"$work/console" | tail -n 25 >&2
-if [ $ended = 124 ] || [ $ended = 137 ]; then
+if [ $SECONDS -ge "$limit" ]; then
     echo "vmlab: time limit of $limit s" >&2
     exit 124
 fi
+[ $ended = 137 ] && echo 'vmlab: QEMU was killed; the system may have run out of memory' >&2
 echo "vmlab: the machine ended without a status (QEMU: $ended)" >&2
 exit 125

@@ -117,8 +117,8 @@ def test_functions_of_a_module(start: Start) -> None:
     os.fsync(file)
     os.close(file)
     done = running.end(signal.SIGINT)
-    counts = re.findall(r"@[abc]: (\d+)", done.out)
-    assert len(counts) == 3 and len(set(counts)) == 1, done
+    # How often is not compared: the disk may interrupt between two detachments.
+    assert re.findall(r"@([abc]): [1-9]", done.out) == ["a", "b", "c"], done
 
 
 def test_order_is_the_order_written(start: Start) -> None:

@@ -112,6 +112,42 @@ def _syscall(size: int) -> Scene:
 ARGUMENTS = [*(_arguments(count) for count in (1, 5, 12)), *(_syscall(size) for size in (8, 24, 200))]
 
 
+# ── flow dissectors ──────────────────────────────────────────────────────────────────────────────────────
+
+_KEYS = "r7 = *(u64 *)(r6 +144)\n"
+_KEY_FIELDS = {"nhoff": (0, 2), "thoff": (2, 2), "addr_proto": (4, 2), "ip_proto": (9, 1), "n_proto": (10, 2), "sport": (12, 2),
+               "flags": (48, 4), "flow_label": (52, 4)}  # fmt: skip
+
+
+def _flow(name: str, text: str, verdict: int = 0, packet: bytes = PACKET) -> Scene:
+    def setup(place: Place) -> None:
+        place.data = packet
+
+    read = "".join(f"r0 = *(u{8 * size} *)(r7 +{at})\n{keep(n)}" for n, (at, size) in enumerate(_KEY_FIELDS.values()))
+    return Scene(f"flow_dissector {name}", bpf.BPF_PROG_TYPE_FLOW_DISSECTOR, _KEYS + read + text + f"r0 = {verdict}\nexit\n", (),
+                 setup=setup)  # fmt: skip
+
+
+def _put(at: int, size: int, value: int) -> str:
+    return f"r1 = {value}\n*(u{8 * size} *)(r7 +{at}) = r1\n"
+
+
+_LOAD = (
+    "r1 = r6\nr2 = {at}\nr3 = r10\nr3 += -8\nr4 = 2\ncall bpf_skb_load_bytes\n"
+    + keep(9)
+    + "r0 = *(u16 *)(r10 -8)\n"
+    + keep(10)
+)
+FLOWS = [
+    _flow("nothing", ""), _flow("dropped", "", 2), _flow("continued", "", 129),
+    _flow("keys", _put(2, 2, 34) + _put(4, 2, 8) + _put(9, 1, 6) + _put(12, 4, 0x50003412) + _put(52, 4, 77)),
+    _flow("offsets too large", _put(0, 2, 5000) + _put(2, 2, 6000)), _flow("offsets too small", _put(0, 2, 3) + _put(2, 2, 1)),
+    _flow("transport before network", _put(0, 2, 20) + _put(2, 2, 18)), _flow("short", "", 0, PACKET[:14]),
+    _flow("bytes", _LOAD.format(at=36)), _flow("bytes outside", _LOAD.format(at=70)),
+    _flow("pointers", "r8 = *(u32 *)(r6 +76)\nr9 = *(u32 *)(r6 +80)\nr9 -= r8\n" + keep(9, "r9")),
+]  # fmt: skip
+
+
 # ── attached ones ────────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -215,4 +251,4 @@ ATTACHED = [
     _bind(False), _bind(True), *REGISTERS, *RECORDS, *PERF,
 ]  # fmt: skip
 
-SCENES = [*LOOKUPS, *XDPS, *ARGUMENTS, *ATTACHED]
+SCENES = [*LOOKUPS, *XDPS, *ARGUMENTS, *FLOWS, *ATTACHED]

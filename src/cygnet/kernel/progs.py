@@ -96,9 +96,9 @@ class Program:
         flags: int = 0,
         cpu: int = 0,
     ) -> TestResult:
-        """BPF_PROG_TEST_RUN. Raw tracepoint programs take a context (u64 arguments), socket filters, tc and
-        XDP take a packet of at least 14 bytes; a syscall program's context comes back as it left it. NotSupported for types that have no test run (kprobe,
-        tracepoint, perf_event).
+        """BPF_PROG_TEST_RUN. Raw tracepoint programs take a context (u64 arguments), socket filters, tc and XDP take a
+        packet of at least 14 bytes; a syscall program's context comes back as it left it. NotSupported for types that
+        have no test run (kprobe, tracepoint, perf_event).
         """
         data, ctx = bytearray(data_in), bytearray(ctx_in)
         data_out, ctx_out = bytearray(data_out_bytes), bytearray(ctx_out_bytes)

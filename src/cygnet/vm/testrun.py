@@ -78,6 +78,10 @@ def _context(program: VmProgram, data: bytes, ctx: bytes, ctx_out: int) -> Conte
     kind = for_program(program.type_name, b"").structure
     if kind == "xdp_md":
         return _xdp(program, data, ctx)
+    if program.type_name == "flow_dissector":
+        if len(data) < ETHERNET:
+            raise _invalid(program, f"a packet has at least {ETHERNET} bytes")
+        return for_program(program.type_name, data)
     if kind == "__sk_buff":
         return _skb(program, data, ctx, bool(ctx or ctx_out))
     if program.type_name == "sk_lookup":
@@ -145,6 +149,8 @@ def _outputs(placed: Placed, given: bytes) -> tuple[bytes, bytes]:
         for name in ("ingress_ifindex", "rx_queue_index"):
             values[name] = get("xdp_md", given.ljust(_XDP_MD, b"\0"), name)
         return packet.metadata() + packet.payload(), bytes(structure("xdp_md", values))
+    if placed.program.type_name == "flow_dissector":
+        return placed.machine.world.flow_keys(packet.length), b""
     if placed.context.structure != "__sk_buff":
         return packet.payload(), context
     shown: dict[str, Value] = {name: get("__sk_buff", context, name) for name in _GIVEN}

@@ -26,13 +26,14 @@ def as_tested(world: World, context: Context) -> Iterator[None]:
     """A packet of a test run has a socket that does nothing, unless the world gives it one, and comes from nowhere."""
     given = world.socket, world.at_ingress
     if context.structure == "__sk_buff":
-        world.at_ingress = False
+        world.at_ingress, world.is_test_run = False, True
         if world.socket is None:
             world.socket = _idle(world, context)
     try:
         yield
     finally:
         world.socket, world.at_ingress = given
+        world.is_test_run = False
 
 
 def _idle(world: World, context: Context) -> Socket:

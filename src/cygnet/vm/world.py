@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from cygnet.btf.reader import Btf
-    from cygnet.maps.memory import Regions
+    from cygnet.maps.memory import Block, Regions
     from cygnet.vm.host import Host
     from cygnet.vm.packets import Packet
     from cygnet.vm.program import Program
@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 # Where the kernel's direct map begins on x86-64: simulated objects get addresses there, which no memory has.
 OBJECTS = 0xFFFF_8880_0000_0000
 HZ = 250
+FLOW_KEYS_BYTES = 56
+ETHERNET = 14
 
 
 class AddressSpace:
@@ -195,6 +197,7 @@ class World:
         self.netns_cookie = 1
         self.socket_options: dict[tuple[int, int], bytes] = {}
         self.at_ingress = True  # of tc: the packet has come in; test runs are on neither side
+        self.is_test_run = False
         self.tunnel_key = b""  # struct bpf_tunnel_key, as a program gets it
         self.tunnel_flags = 0  # TUNNEL_* of <linux/if_tunnel.h>
         self.tunnel_ipv6 = False
@@ -227,6 +230,7 @@ class World:
         self.descriptors: dict[tuple[str, int], int] = {}  # (kind, address) → descriptor, of what storage hangs on
         self._objects: dict[tuple[str, int], int] = {}
         self._next_object = OBJECTS
+        self._flow_keys: Block | None = None
 
     # ── clocks ──
 
@@ -307,6 +311,22 @@ class World:
             self.last_cookie += 1
             socket.cookie = self.last_cookie
         return socket.cookie
+
+    def flow_keys_at(self, host: Host, offset: int, protocol: bytes) -> int:
+        """The address of a flow dissector's struct bpf_flow_keys, as it is before a run (bpf_flow_dissect)."""
+        if self._flow_keys is None:
+            self._flow_keys = host.memory.block(FLOW_KEYS_BYTES, "flow keys")
+        start = offset.to_bytes(2, "little") * 2
+        self._flow_keys.view[:] = (start + bytes(6) + protocol).ljust(FLOW_KEYS_BYTES, b"\0")
+        return self._flow_keys.address
+
+    def flow_keys(self, length: int) -> bytes:
+        """struct bpf_flow_keys after a run over a packet of `length` bytes: the offsets stay inside of it."""
+        assert self._flow_keys is not None
+        data = bytes(self._flow_keys.view)
+        network = min(max(int.from_bytes(data[:2], "little"), ETHERNET), length)
+        transport = min(max(int.from_bytes(data[2:4], "little"), network), length)
+        return network.to_bytes(2, "little") + transport.to_bytes(2, "little") + data[4:]
 
     def interface(self, number: int) -> int | None:
         """The MTU of an interface; None when there is none."""

@@ -26,11 +26,11 @@ from cygnet.vm.contexts.others import (
     sysctl,
     tracepoint,
 )
-from cygnet.vm.contexts.packets import sk_msg, sk_reuseport, skb, xdp
+from cygnet.vm.contexts.packets import flow_dissector, sk_msg, sk_reuseport, skb, xdp
 
 __all__ = [
-    "Context", "code_name", "code_value", "device", "for_program", "function", "get", "memory", "perf_event", "raw_tracepoint",
-    "registers", "sk_lookup", "sk_msg", "sk_reuseport", "skb", "sock", "sock_addr", "sock_ops", "sockopt", "structure",
+    "Context", "code_name", "code_value", "device", "flow_dissector", "for_program", "function", "get", "memory", "perf_event",
+    "raw_tracepoint", "registers", "sk_lookup", "sk_msg", "sk_reuseport", "skb", "sock", "sock_addr", "sock_ops", "sockopt", "structure",
     "sysctl", "tracepoint", "xdp",
 ]  # fmt: skip
 
@@ -45,6 +45,8 @@ def for_program(program_type: str, data: bytes) -> Context:
         name = ""
     if name == "xdp_md":
         return xdp(data)
+    if program_type == "flow_dissector":
+        return flow_dissector(data)
     if name == "__sk_buff":
         return skb(data, program_type=program_type)
     if name == "sk_msg_md":

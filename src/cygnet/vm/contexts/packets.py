@@ -59,6 +59,20 @@ def skb(packet: bytes, *, program_type: str = "sched_cls", **values: Value) -> C
     )
 
 
+def flow_dissector(packet: bytes) -> Context:
+    """struct __sk_buff of a flow dissector, which sees the packet from its Ethernet header on, and `world.flow_keys`."""
+
+    def setup(world: World, host: Host) -> None:
+        from cygnet.maps.memory import store64
+
+        store64(host.context + 144, world.flow_keys_at(host, ETHERNET, packet[12:14]))
+
+    pointers = ((76, 4, "data"), (80, 4, "end"))
+    return Context(
+        "__sk_buff", structure("__sk_buff", {}, 192), packet=packet, pointers=pointers, length_at=0, setup=setup
+    )
+
+
 def _of_packet(packet: bytes) -> dict[str, Value]:
     """eth_type_trans (net/ethernet/eth.c) for a device whose address is zeros, and what TEST_RUN sets of the socket."""
     found: dict[str, Value] = {}

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from cygnet.maps.memory import Block
     from cygnet.vm.host import Host
+    from cygnet.vm.jit.direct import Direct
     from cygnet.vm.program import Program
 
     Prepared = Callable[[bytes | bytearray | memoryview], int]
@@ -64,6 +65,23 @@ class Room:
         self.block, self.size = None, -1
 
 
+class Nested:
+    """A run inside of another, which a helper in Python begins: the stack is given back as it was."""
+
+    __slots__ = ("_kept", "_view")
+
+    def __init__(self, host: Host) -> None:
+        self._view = host.stack.view if host._callback is not None and not host.closed else memoryview(b"")
+        self._kept = bytes(self._view)
+
+    def __enter__(self) -> None:
+        return
+
+    def __exit__(self, *_: object) -> None:
+        if self._kept:
+            self._view[:] = self._kept
+
+
 def runner(engine: Engine, program: Program) -> Callable[[int, int], int]:
     """A function of r1 and r2 that runs the program, and must not be called while it runs."""
     from cygnet.vm.jit.engine import Jit
@@ -76,8 +94,7 @@ def runner(engine: Engine, program: Program) -> Callable[[int, int], int]:
 def prepared(engine: Engine, program: Program) -> Prepared:
     """A function of the context that runs the program: what can be done once is done now."""
     run, host, room = runner(engine, program), engine.host, Room(engine.host)
-    room.fit(0)
-    size, address, view = 0, 0, room.view
+    size, address, view = -1, 0, room.view
 
     def call(context: bytes | bytearray | memoryview) -> int:
         nonlocal size, address, view
@@ -87,10 +104,26 @@ def prepared(engine: Engine, program: Program) -> Prepared:
             program.need_context(len(context))
             room.fit(len(context))
             size, address, view = room.size, room.address, room.view
+            if direct is not None:
+                direct.place(size, address, address, size)
         view[:] = context
         return run(address, size)
 
-    return call
+    direct = direct_of(engine, program, call)
+    return call if direct is None else direct.function()
+
+
+def direct_of(engine: Engine, program: Program, slow: Prepared) -> Direct | None:
+    """What calls the program without Python in between, where that can be done; `slow` is the way through Python."""
+    from cygnet.vm.jit.direct import Direct, is_possible
+    from cygnet.vm.jit.engine import Jit
+    from cygnet.vm.jit.natives import is_plain
+
+    if not isinstance(engine, Jit) or not is_possible() or not is_plain(program):
+        return None
+    made = Direct(engine, engine.unit(program), slow)
+    engine.host.closing.append(made.stop)
+    return made
 
 
 def _run_apart(engine: Engine, program: Program, context: bytes | bytearray | memoryview) -> int:
@@ -100,7 +133,8 @@ def _run_apart(engine: Engine, program: Program, context: bytes | bytearray | me
     block = memory.block(len(context), "context")
     block.view[:] = context
     try:
-        return engine.run(program, block.address if len(context) else 0, len(context))
+        with Nested(engine.host):
+            return engine.run(program, block.address if len(context) else 0, len(context))
     finally:
         memory.free(block)
 

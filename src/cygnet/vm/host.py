@@ -52,6 +52,7 @@ class Host:
         self.maps: dict[int, UserMap] = self.map_host.maps
         self.programs: list[Program] = []
         self.settled: object = None  # the engine that has taken over packet and budget as they are
+        self.ready = memoryview(bytearray(8)).cast("Q")  # 0 in what machine code reads: none has
         self._packet = (0, 0)
         self._budget = budget
         self.random = random.Random(seed)
@@ -77,7 +78,8 @@ class Host:
 
     @packet.setter
     def packet(self, place: tuple[int, int]) -> None:
-        self._packet, self.settled = place, None
+        self._packet = place
+        self.unsettle()
 
     @property
     def budget(self) -> int | None:
@@ -85,7 +87,13 @@ class Host:
 
     @budget.setter
     def budget(self, instructions: int | None) -> None:
-        self._budget, self.settled = instructions, None
+        self._budget = instructions
+        self.unsettle()
+
+    def unsettle(self) -> None:
+        """What an engine has taken over is no longer so."""
+        self.settled = None
+        self.ready[0] = 0
 
     def enter(self, program: Program) -> None:
         """Give a program its number, by which function addresses find it. RuntimeFault when the host is closed."""
@@ -116,7 +124,9 @@ class Host:
         """What helpers are told about task, clocks, sockets and the rest; made when it is first asked for."""
         from cygnet.vm.world import World
 
-        return World()
+        made = World()
+        made.on_socket = self.unsettle
+        return made
 
     @cached_property
     def kfuncs(self) -> Kfuncs:

@@ -15,10 +15,11 @@ from cygnet.maps.facade import Map
 from cygnet.maps.making import create
 from cygnet.spec.apply import apply
 from cygnet.spec.objects import ObjectSpec, ProgramSpec
-from cygnet.vm.calls import Room, prepared, run_batch
+from cygnet.vm.calls import Nested, Room, prepared, run_batch
 from cygnet.vm.contexts import Context, for_program
 from cygnet.vm.engines import engine_of
 from cygnet.vm.host import Host
+from cygnet.vm.jit.natives import is_plain
 from cygnet.vm.linking import constants_of, is_of, resolver_of
 from cygnet.vm.packetcalls import STRUCTURES, prepared_packet
 from cygnet.vm.packets import Packet
@@ -259,6 +260,8 @@ class Machine:
         if for_program(program.type_name, b"").structure in STRUCTURES:
             return prepared_packet(self, program)
         call, world = prepared(self.engine, program.code), self.world
+        if is_plain(program.code):
+            return call
         kind, place = program.type_name, program.spec.attach_type
 
         def typed(given: bytes | bytearray | memoryview) -> int:
@@ -407,7 +410,8 @@ class Placed:
         machine = self.machine
         machine._depth += 1
         try:
-            return machine.execute(self.program, self.address, self.room.size)
+            with Nested(machine.host):
+                return machine.execute(self.program, self.address, self.room.size)
         finally:
             machine._depth -= 1
 

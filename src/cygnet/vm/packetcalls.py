@@ -6,8 +6,8 @@ context's bytes, which are known by the packet's length and, of an skb, by its h
 
 from __future__ import annotations
 
-from cygnet.maps.memory import SPACE, store64
-from cygnet.vm.calls import Room, runner
+from cygnet.maps.memory import SPACE, Mapping, store64, write
+from cygnet.vm.calls import Room, direct_of, runner
 from cygnet.vm.contexts import for_program
 from cygnet.vm.packets import ETHERNET, Packet
 
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from cygnet.vm.machine import Machine, VmProgram
 
 _HEADERS = 54  # bytes that fields of __sk_buff tell about: Ethernet and IPv6
+_HEAD_ROOM = 64
 _MOST_HEADERS = 4096  # contexts that are kept
 _SOCKET_AT = 168  # offset of sk in __sk_buff
 _HELPER_CALLS = (0x85, 0x8D)
@@ -39,8 +40,10 @@ class Place:
         "_kind",
         "context",
         "head",
+        "kept",
         "packet",
         "room",
+        "start",
         "templates",
         "view",
         "where",
@@ -53,6 +56,8 @@ class Place:
         self._contexts: dict[int, dict[bytes, bytes]] = {}
         self.templates: dict[bytes, bytes] = {}
         self.view = self.context = self.head = memoryview(b"")
+        self.kept = Mapping(4096)  # a beginning and its context for machine code
+        self.start = 0
         self.where = (0, 0)
         self._home: tuple[int, ...] = ()
         machine.host.closing.append(self._close)
@@ -77,6 +82,7 @@ class Place:
         self.view, self.context = SPACE[start : start + size], self.room.view
         self.head = self.view[: _HEADERS if given.structure == SKB else 0]
         self.where = self._host.packet
+        self.start = start
         self.templates = self._contexts.setdefault(size, {})
         self._home = self._bounds()
 
@@ -100,6 +106,11 @@ class Place:
         made = self.templates[head] = bytes(view)
         return made
 
+    def keep(self, head: bytes) -> tuple[tuple[int, int, int], tuple[int, int]]:
+        """The context of packets that begin so, where machine code finds it: (from, bytes, to); and that beginning."""
+        write(self.kept.address, head.ljust(_HEAD_ROOM, b"\0") + self.templates[head])
+        return (self.kept.address + _HEAD_ROOM, self.room.size, self.room.address), (self.kept.address, len(head))
+
     def _close(self) -> None:
         """The machine ends: nothing may be written any more."""
         self.packet.close()
@@ -113,24 +124,35 @@ def prepared_packet(machine: Machine, program: VmProgram) -> Prepared:
     helped = any(code in program.code.code[::8] for code in _HELPER_CALLS)
     size, view, head, context, templates, where, address, length = -1, *[place.view] * 3, place.templates, (0, 0), 0, 0
 
+    last: bytes | None = None
+
     def call(packet: bytes | bytearray | memoryview) -> int:
-        nonlocal size, view, head, context, templates, where, address, length
+        nonlocal size, view, head, context, templates, where, address, length, last
         if host._callback is not None or len(packet) < empty.skip:
             return machine.run_apart(program, packet)
         if len(packet) != size:
             place.fit(len(packet))
             view, head, context, templates, where = place.view, place.head, place.context, place.templates, place.where
             size, address, length = len(packet), place.room.address, place.room.size
+            last = None
+            if direct is not None:
+                direct.stop()
         view[:] = packet
         key = bytes(head)
         context[:] = templates.get(key) or place.learn(key)
+        if world.socket is not None and empty.structure == SKB:
+            store64(address + _SOCKET_AT, world.socket.address(host))
+            if direct is not None:
+                direct.stop()
+        elif direct is not None:
+            if key == last:  # headers that come again
+                direct.place(size, place.start, address, length, *place.keep(key))
+            last = key
         if host._packet is not where:
             host.packet = where
         if not helped:
             return run(address, length)
         world.packet, world.program_type, world.attach_type = place.packet, program.type_name, program.spec.attach_type
-        if world.socket is not None and empty.structure == SKB:
-            store64(address + _SOCKET_AT, world.socket.address(host))
         try:
             return run(address, length)
         finally:
@@ -138,4 +160,5 @@ def prepared_packet(machine: Machine, program: VmProgram) -> Prepared:
             if not place.tidy():
                 size = -1
 
-    return call
+    direct = direct_of(machine.engine, program.code, call)
+    return call if direct is None else direct.function()

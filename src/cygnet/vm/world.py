@@ -18,6 +18,7 @@ from cygnet.maps.memory import read
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Any
 
     from cygnet.btf.reader import Btf
@@ -189,7 +190,8 @@ class World:
         self.attach_type = 0
         # the network
         self.sockets: list[Socket] = []
-        self.socket: Socket | None = None  # the context's
+        self._socket: Socket | None = None
+        self.on_socket: Callable[[], None] | None = None  # told when another socket is set
         self.test_socket: Socket | None = None  # what test runs give a packet that has none
         self.last_cookie = 0  # of sockets that had none when they were asked
         self.routes: list[Route] = []
@@ -231,6 +233,17 @@ class World:
         self._objects: dict[tuple[str, int], int] = {}
         self._next_object = OBJECTS
         self._flow_keys: Block | None = None
+
+    @property
+    def socket(self) -> Socket | None:
+        """The context's."""
+        return self._socket
+
+    @socket.setter
+    def socket(self, socket: Socket | None) -> None:
+        self._socket = socket
+        if self.on_socket is not None:
+            self.on_socket()
 
     # ── clocks ──
 

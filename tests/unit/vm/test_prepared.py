@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import gc
 import random
+import struct
+from array import array
+from typing import Any
 
 import pytest
 from tests.vmcases.helpers import call
 
-from cygnet.errors import CygnetError, MapError, RuntimeFault
+from cygnet.errors import BudgetExceeded, CygnetError, HelperFault, MapError, MemoryFault, RuntimeFault
 from cygnet.spec.objects import MapSpec
 from cygnet.testing import assemble_object, packets
 from cygnet.vm.machine import Machine
@@ -79,7 +83,8 @@ def test_the_worlds_socket_is_seen() -> None:
 
 def test_a_run_inside_of_a_run() -> None:
     """A helper that runs another program: neither disturbs the other's packet."""
-    text = f"r6 = r1\nr0 = 0\n{SEES['xdp']}\nr7 = r0\n" + call("ktime_get_ns") + f"r0 = r7\n{SEES['xdp']}\nexit\n"
+    text = f"r6 = r1\nr0 = 0\n{SEES['xdp']}\n*(u64 *)(r10 -8) = r0\n" + call("ktime_get_ns")
+    text += f"r0 = *(u64 *)(r10 -8)\n{SEES['xdp']}\nexit\n"
     with Machine(assemble_object(text, "xdp")) as machine:
         prepared, outer, inner = machine.prepare("program"), packets.tcp(), bytes(64)
         wanted = prepared(outer)
@@ -94,6 +99,101 @@ def test_a_run_inside_of_a_run() -> None:
         machine.world.now_ns = nested  # type: ignore[method-assign]
         assert prepared(outer) == wanted
         assert seen[0] == seen[1] != wanted
+
+
+def test_a_socket_set_late_is_seen() -> None:
+    """Without helpers the program is called from machine code, which knows the context of the last packet."""
+    text = "r0 = *(u64 *)(r1 +168)\nif r0 == 0 goto +1\nr0 = *(u32 *)(r0 +44)\nexit\n"
+    with Machine(assemble_object(text, "cgroup_skb")) as machine:
+        prepared = machine.prepare("program")
+        assert [prepared(packets.tcp()) for _ in range(4)] == [0] * 4
+        machine.world.socket = Socket(("10.0.0.2", 80), ("10.0.0.1", 1234))
+        assert [prepared(packets.tcp()) for _ in range(4)] == [80] * 4
+        machine.world.socket = None
+        assert [prepared(packets.tcp()) for _ in range(4)] == [0] * 4
+
+
+# ── functions in machine code ────────────────────────────────────────────────────────────────────────────────
+
+
+def test_any_buffer_will_do_and_nothing_else() -> None:
+    with Machine(assemble_object("r0 = *(u32 *)(r1 +4)\nexit\n", "raw_tracepoint")) as machine:
+        prepared: Any = machine.prepare("program")
+        data = bytes(range(12))
+        for given in (data, bytearray(data), memoryview(data), array("B", data)):
+            assert [prepared(given) for _ in range(3)] == [0x07060504] * 3
+        for wrong in ("text", None, object()):
+            with pytest.raises(TypeError):
+                prepared(wrong)
+        assert prepared(data) == 0x07060504
+
+
+def test_faults_come_through_and_leave_the_function_whole() -> None:
+    text = "r2 = *(u32 *)(r1 +0)\nr1 += r2\nr0 = *(u8 *)(r1 +0)\nagain: if r0 == 7 goto again\nexit\n"
+    with Machine(assemble_object(text, "raw_tracepoint"), budget=10_000) as machine:
+        prepared = machine.prepare("program")
+        for _ in range(3):
+            assert prepared(struct.pack("<II", 4, 5)) == 5
+            with pytest.raises(MemoryFault) as fault:
+                prepared(struct.pack("<II", 8, 5))
+            assert fault.value.pc == 2 and fault.value.registers[2] == 8
+            with pytest.raises(BudgetExceeded):
+                prepared(struct.pack("<II", 4, 7))
+
+
+def test_another_budget_counts_at_once() -> None:
+    text = "r0 = 0\nagain: r0 += 1\nif r0 != 1000 goto again\nexit\n"
+    with Machine(assemble_object(text, "raw_tracepoint")) as machine:
+        prepared = machine.prepare("program")
+        assert [prepared(b"") for _ in range(3)] == [1000] * 3
+        machine.host.budget = 500
+        with pytest.raises(BudgetExceeded):
+            prepared(b"")
+        machine.host.budget = None
+        assert prepared(b"") == 1000
+
+
+def test_maps_are_changed_from_machine_code() -> None:
+    text = "r2 = r1\nr1 = map[idx:0]\ncall bpf_map_lookup_elem\nif r0 == 0 goto +3\nr1 = *(u64 *)(r0 +0)\nr1 += 1\n"
+    text += "*(u64 *)(r0 +0) = r1\nr0 = 0\nexit\n"
+    with Machine(assemble_object(text, "raw_tracepoint", (MapSpec("m", 2, 4, 8, 4),))) as machine:
+        prepared = machine.prepare("program")
+        for number in range(40):
+            prepared((number % 4).to_bytes(4, "little"))
+        with pytest.raises(HelperFault):
+            prepared(b"\0\0")
+        assert [machine.map("m").lookup(n.to_bytes(4, "little")) for n in range(4)] == [(10).to_bytes(8, "little")] * 4
+
+
+def test_inside_of_a_run_it_takes_the_long_way() -> None:
+    """A helper of one program calls the prepared function of another, which has the same stack."""
+    outer = "*(u64 *)(r10 -8) = 5\n" + call("ktime_get_ns") + "r0 = *(u64 *)(r10 -8)\nexit\n"
+    inner = "r0 = *(u64 *)(r1 +0)\n*(u64 *)(r10 -8) = r0\nexit\n"
+    with Machine(assemble_object(outer, "raw_tracepoint")) as machine:
+        other = machine.load(assemble_object(inner, "raw_tracepoint").programs[0]._replace(name="inner"))
+        prepared = machine.prepare(other)
+        seen: list[int] = []
+        assert [prepared(bytes(8)) for _ in range(3)] == [0] * 3
+
+        def nested() -> int:
+            seen.append(prepared(b"\x09" + bytes(7)))
+            return 0
+
+        machine.world.now_ns = nested  # type: ignore[method-assign]
+        assert machine.run("program") == 5
+        assert seen == [9]
+
+
+def test_the_function_outlives_its_machine() -> None:
+    kept = []
+    for _ in range(5):
+        with Machine(assemble_object("r0 = *(u8 *)(r1 +0)\nexit\n", "raw_tracepoint")) as machine:
+            kept.append(machine.prepare("program"))
+            assert kept[-1](b"\5") == 5 == kept[-1](b"\5")
+        gc.collect()
+    for prepared in kept:
+        with pytest.raises((RuntimeFault, MapError)):
+            prepared(b"\5")
 
 
 @pytest.mark.parametrize("engine", ENGINES)

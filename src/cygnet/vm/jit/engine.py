@@ -45,7 +45,7 @@ RESULT, CONTEXT, LENGTH = _WORD["result"], _WORD["context"], _WORD["length"]
 class Unit:
     """One program's machine code in one host."""
 
-    __slots__ = ("batch", "call", "compiled", "executable", "prepared", "program", "table")
+    __slots__ = ("batch", "call", "compiled", "executable", "prepared", "program", "table", "way")
 
     def __init__(self, program: Program, compiled: Compiled, executable: Executable, table: Mapping | None) -> None:
         self.program = program
@@ -55,6 +55,7 @@ class Unit:
         self.call: Callable[[int, int], int]
         self.batch: Callable[..., int]
         self.prepared: Callable[[], int]
+        self.way = 0  # the address of `prepared`
 
     def entry(self, slot: int) -> int:
         return self.executable.address + self.compiled.entries[slot]
@@ -81,6 +82,7 @@ class Jit:
         self.error: BaseException | None = None
         self._by_program: dict[tuple[int, bool], Unit] = {}
         self._state = Mapping(state.STATE_BYTES)
+        self.state_address = self._state.address
         self.words: memoryview[int] = SPACE[self._state.address : self._state.address + self._state.size].cast("Q")
         code = routines.build(self._state.address)
         self._routines = Executable(len(code.bytes))
@@ -145,6 +147,7 @@ class Jit:
             code += rr(b"\xff", 4, R11, wide=False)
         executable.fill(code)
         unit.call, unit.batch, unit.prepared = _ENTER(ways[0]), _BATCH(ways[1]), _PREPARED(ways[2])
+        unit.way = ways[2]
         if table is not None:
             for slot in compiled.entries:
                 store64(table.address + 8 * slot, unit.entry(slot))
@@ -201,7 +204,10 @@ class Jit:
         address, length = self.host.packet
         self._set("packet", address)
         self._set("packet_bytes", length)
-        self.host.settled = self
+        host, ready = self.host, _WORD["ready"]
+        host.ready[0] = 0  # of another engine
+        host.settled, host.ready = self, self.words[ready : ready + 1]
+        host.ready[0] = 1
 
     def batch(self, program: Program, contexts: bytes, size: int, room: int) -> array[int]:
         """Run for each context of `size` bytes in `contexts`, copied to `room`; the results, in order. RuntimeFault,
@@ -320,7 +326,8 @@ class Jit:
             unit.close()
         self.units.clear()
         self._by_program.clear()
-        self.host.settled = None
+        self.host.ready[0] = 0
+        self.host.settled, self.host.ready = None, memoryview(bytearray(8)).cast("Q")
         self._routines.close()
         self.words.release()
         self._state.close()

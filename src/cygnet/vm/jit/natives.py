@@ -21,6 +21,18 @@ LOOKUP, UPDATE, DELETE, OUTPUT = 1, 2, 3, 130
 OPERATIONS = {LOOKUP: "lookup", UPDATE: "update", DELETE: "delete", OUTPUT: "output"}
 
 
+def is_plain(program: Program) -> bool:
+    """Whether all helpers that it calls are of maps: they ask neither for the context nor for the world."""
+    calls = {0x85, 0x8D}
+    for at, code in enumerate(program.code[::8]):
+        if code not in calls or (code == 0x85 and program.code[8 * at + 1] == 0x10):
+            continue
+        number = int.from_bytes(program.code[8 * at + 4 : 8 * at + 8], "little")
+        if code == 0x8D or program.code[8 * at + 1] or number not in OPERATIONS:
+            return False
+    return True
+
+
 class Native(NamedTuple):
     """A helper for one map: where its code is, and what its arguments point to.
 

@@ -16,7 +16,7 @@ _NAMES = (
     "check", "fault", "py_call", "py_tail", "rounds", "packet", "packet_bytes", "stack_limit",
     "pending", "cur_fp", "budget", "saved_rsp", "result", "stack_start", "stack_top", "regions",
     "generation", "site", "budget_start", "address", "access", "rest", "dispatch", "tail",
-    "tail_calls", "check_wide", "wide_used", "context", "length",
+    "tail_calls", "check_wide", "wide_used", "context", "length", "ready",
     "reg0", "reg1", "reg2", "reg3", "reg4", "reg5", "reg6", "reg7", "reg8", "reg9", "reg10",
 )  # fmt: skip
 # -128 … -1: three slots; 0 … 127: names; then the rest of the slots

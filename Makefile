@@ -42,8 +42,9 @@ format: $(VENV)/.installed-dev ## let ruff mend what it can
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
 
-fuzz: $(VENV)/.installed-dev system-test ## compare the engines on 20,000 random programs (FUZZ=number for more)
-	@CYGNET_FUZZ=$(FUZZ) $(BIN)/python -m pytest tests/prop/test_vm.py tests/prop/test_vm_fuzz.py $(PYTEST_ARGS)
+fuzz: $(VENV)/.installed-dev system-test ## the engines and the verifier on 20,000 random programs each (FUZZ=number for more)
+	@CYGNET_FUZZ=$(FUZZ) $(BIN)/python -m pytest tests/prop/test_vm.py tests/prop/test_vm_fuzz.py \
+		tests/prop/test_verifier_sound.py $(PYTEST_ARGS)
 
 bench: $(VENV)/.installed-dev system-test ## measure against bpftrace and C (BENCH_ARGS=--quick is shorter)
 	@$(BIN)/python -m benchmarks $(BENCH_ARGS)

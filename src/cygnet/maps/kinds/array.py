@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import struct
 import weakref
-from errno import E2BIG, EEXIST, EINVAL, ENOENT, EPERM
+from errno import E2BIG, EACCES, EEXIST, EINVAL, ENOENT, EPERM
 
 from cygnet.maps import header
 from cygnet.maps.base import ACCESS, EXIST, LOCK, MAX_PERCPU_VALUE, NOEXIST, NUMA, UserMap, check_update_flags, round8
@@ -126,10 +126,9 @@ class Array(UserMap):
 
         A writable one must be released before the map can be frozen; a frozen map gives only read-only ones.
         """
-        if not self.flags & bpf.BPF_F_MMAPABLE:
-            self._fail(ENOTSUPP, "map the memory of")
-        if writable and (self.frozen or self.flags & bpf.BPF_F_RDONLY):
-            self._fail(EPERM, "map the memory of")
+        error = self._mmap_error(writable)
+        if error:
+            self._fail(error, "map the memory of")
         size = -(-self._stride * self.max_entries // PAGE) * PAGE
         memory = view(self.data, size)
         if not writable:
@@ -137,6 +136,18 @@ class Array(UserMap):
         self.writable_mappings += 1
         weakref.finalize(memory, self._unmapped)
         return memory
+
+    def _mmap_error(self, writable: bool) -> int:
+        """array_map_mmap and bpf_map_mmap (kernel/bpf), and what mmap(2) asks of a descriptor that only reads or writes."""
+        if self.percpu:
+            return ENOTSUPP
+        if self.flags & bpf.BPF_F_WRONLY or (writable and self.flags & bpf.BPF_F_RDONLY):
+            return EACCES
+        if not self.flags & bpf.BPF_F_MMAPABLE or self.flags & bpf.BPF_F_RDONLY:
+            return EINVAL
+        if writable and self.frozen:
+            return EPERM
+        return EACCES if writable and self.flags & bpf.BPF_F_RDONLY_PROG else 0
 
     def _unmapped(self) -> None:
         self.writable_mappings -= 1

@@ -30,8 +30,8 @@ from cygnet.vm.contexts.packets import flow_dissector, sk_msg, sk_reuseport, skb
 
 __all__ = [
     "Context", "code_name", "code_value", "device", "flow_dissector", "for_program", "function", "get", "memory", "perf_event",
-    "raw_tracepoint", "registers", "sk_lookup", "sk_msg", "sk_reuseport", "skb", "sock", "sock_addr", "sock_ops", "sockopt", "structure",
-    "sysctl", "tracepoint", "xdp",
+    "raw_tracepoint", "registers", "sk_lookup", "sk_msg", "sk_reuseport", "skb", "sock", "sock_addr", "sock_ops", "sockopt",
+    "structure", "sysctl", "tracepoint", "xdp",
 ]  # fmt: skip
 
 

@@ -13,12 +13,13 @@ A case begins with ``=== name``. Lines that begin with a dot tell what the progr
 
 All others are instructions as `cygnet asm` takes them, and ``rN = map NAME``, ``rN = value NAME+OFF``,
 ``rN = kernel VARIABLE``, ``rN = func LABEL`` and ``kfunc NAME``. ``{a ~ b ~ c}`` are alternatives: the case is many
-programs, one for each choice; ``$$`` in one is the end of a line.
+programs, one for each choice; ``$$`` is the end of a line.
 """
 
 from __future__ import annotations
 
 import itertools
+import random
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -35,11 +36,11 @@ from cygnet.spec.objects import MapSpec
 from cygnet.verifier.program import ProgramSpec
 
 FOLDER = Path(__file__).with_name("cases")
-MOST = 4096  # programs of one case
-_CHOICE = re.compile(r"\{([^{}]*)\}")
+MOST = 600  # programs of one case; of more, so many are drawn
 _LOAD = re.compile(r"(r\d+) = (map|value|kernel|func) ([\w.]+)(?:\+(\d+))?$")
 _FLAGS = {"strict": 1, "any": 2, "test_state": 8, "sleepable": 16, "frags": 32, "invariants": 128}
 _MAGIC = 0x7EAD0000
+Slots = tuple[int, int, int, int, int]
 
 
 class Case:
@@ -56,18 +57,52 @@ class Case:
 
 def expand(name: str, text: str) -> Iterator[Case]:
     """Every program of a case."""
-    parts = _CHOICE.split(text)
-    choices = [[choice.strip() for choice in part.split("~")] for part in parts[1::2]]
-    count = 1
-    for each in choices:
-        count *= len(each)
-    assert count <= MOST, f"{name}: {count} programs"
-    for which in itertools.product(*(range(len(each)) for each in choices)):
-        out = parts[0]
-        for number, pick, after in zip(which, choices, parts[2::2]):
-            out += pick[number].replace("$$", "\n") + after
-        label = f" [{' '.join(map(str, which))}]" if which else ""
-        yield Case(name + label, [line.strip() for line in out.splitlines() if line.strip()])
+    texts = list(itertools.islice(_choices(text), MOST + 1))
+    if len(texts) > MOST:
+        rng = random.Random(name)
+        texts = sorted({_chosen(text, rng) for _ in range(MOST)})
+    for number, out in enumerate(texts):
+        lines = [line.strip() for line in out.replace("$$", "\n").splitlines() if line.strip()]
+        yield Case(f"{name} [{number}]", lines)
+
+
+def _choices(text: str) -> Iterator[str]:
+    """The text with each choice of its alternatives, which may hold others."""
+    start = text.find("{")
+    if start < 0:
+        yield text
+        return
+    parts, begin = _parts(text, start)
+    for tail in _choices(text[begin:]):
+        for part in parts:
+            for inner in _choices(part):
+                yield text[:start] + inner + tail
+
+
+def _chosen(text: str, rng: random.Random) -> str:
+    """The text with some choice; the first alternative is the likeliest, and best a right one."""
+    start = text.find("{")
+    if start < 0:
+        return text
+    parts, begin = _parts(text, start)
+    return (
+        text[:start] + _chosen(parts[0] if rng.random() < 0.5 else rng.choice(parts), rng) + _chosen(text[begin:], rng)
+    )
+
+
+def _parts(text: str, start: int) -> tuple[list[str], int]:
+    """The alternatives that begin at `start`, and where they end."""
+    depth, at, parts, begin = 0, start, [], start + 1
+    while True:
+        char = text[at]
+        depth += (char == "{") - (char == "}")
+        if (char == "~" and depth == 1) or depth == 0:
+            parts.append(text[begin:at].strip())
+            begin = at + 1
+            if depth == 0:
+                break
+        at += 1
+    return parts, begin
 
 
 def read(pattern: str = "*.txt") -> Iterator[Case]:
@@ -112,7 +147,7 @@ class _Build:
             else:
                 self.body.append(self._line(line))
         made = assemble_source(Source(self.case.name, "\n".join(self.body)), _helper_id)
-        insns, maps = self._patched([tuple(insn) for insn in made.insns])
+        insns, maps = self._patched([(insn.code, insn.dst, insn.src, insn.off, insn.imm) for insn in made.insns])
         info = self._func_info(made.labels)
         return ProgramSpec(
             self.type, encode(insns), self.case.name, self.attach, self.flags, maps, kit().data if info else None,
@@ -174,7 +209,7 @@ class _Build:
             return f".insn 0x85, 0, 2, 0, {func.id}"
         return line
 
-    def _patched(self, insns: list[tuple[int, ...]]) -> tuple[list[tuple[int, ...]], dict[int | str, MapSpec]]:
+    def _patched(self, insns: list[Slots]) -> tuple[list[Slots], dict[int | str, MapSpec]]:
         maps: dict[int | str, MapSpec] = {}
         for at, (code, dst, src, off, imm) in enumerate(insns):
             if code != 0x18 or src or imm & 0xFFFF0000 != _MAGIC:

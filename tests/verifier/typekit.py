@@ -18,7 +18,7 @@ _NAMED = (
 )  # fmt: skip
 # name: members; a member is "name type"; types: u8 … u64, a structure, "*structure", "tag *structure", "type[n]"
 _STRUCTS = {
-    "node": "data u64; node bpf_list_node; more u64",
+    "listnode": "data u64; node bpf_list_node; more u64",
     "treenode": "key u64; node bpf_rb_node; value u64",
     "both": "refs bpf_refcount; data u32; list bpf_list_node; tree bpf_rb_node",
     "plain": "a u64; b u32; c u32",
@@ -33,7 +33,7 @@ _STRUCTS = {
     "v_task_work": "work bpf_task_work; data u64",
     "v_kptr": "task kptr *task_struct; loose kptr_untrusted *task_struct; mask kptr *bpf_cpumask; data u64",
     "v_cgrp": "group kptr *cgroup; data u64",
-    "v_local": "plain kptr *plain; node kptr *node; data u64",
+    "v_local": "plain kptr *plain; node kptr *listnode; data u64",
     "v_percpu": "plain percpu_kptr *plain; data u64",
     "v_list": "lock bpf_spin_lock; pad u32; head bpf_list_head; other bpf_list_head",
     "v_tree": "lock bpf_spin_lock; pad u32; root bpf_rb_root; other bpf_rb_root",
@@ -43,9 +43,9 @@ _STRUCTS = {
     "v_refs": "held kptr *both; data u64",
 }
 _CONTAINS = {
-    ("v_list", "head"): "node:node", ("v_list", "other"): "node:node", ("v_tree", "root"): "treenode:node",
+    ("v_list", "head"): "listnode:node", ("v_list", "other"): "listnode:node", ("v_tree", "root"): "treenode:node",
     ("v_tree", "other"): "treenode:node", ("v_both", "head"): "both:list", ("v_both", "root"): "both:tree",
-    ("v_two", "head"): "node:node",
+    ("v_two", "head"): "listnode:node",
 }  # fmt: skip
 # name: result, parameters ("name type" with tags in front), linkage
 _FUNCS = {
@@ -77,7 +77,7 @@ _FUNCS = {
     "g_arena": ("int", "arg:arena t *void", k.GLOBAL),
     "g_ptr_void": ("int", "t *void", k.GLOBAL),
     "g_struct_ret": ("*plain", "", k.GLOBAL),
-    "g_list": ("int", "t *node", k.GLOBAL),
+    "g_list": ("int", "t *listnode", k.GLOBAL),
 }
 
 

@@ -211,7 +211,7 @@ def _binary(env: Env, ins: Ins) -> None:
         dst = _split(env, ins, dst)
     new = dst.copy()
     scalars.compute(new, src, op, wide)
-    _link(ins, new, src, op, wide)
+    _link(ins, dst, new, src, op, wide)
     regs[ins.dst] = _sane(env, new, "alu")
 
 
@@ -233,7 +233,7 @@ def _split(env: Env, ins: Ins, dst: RegState) -> RegState:
     return ones
 
 
-def _link(ins: Ins, new: RegState, src: RegState, op: i64, wide: bool) -> None:
+def _link(ins: Ins, before: RegState, new: RegState, src: RegState, op: i64, wide: bool) -> None:
     """A copy of a scalar plus or minus a constant still learns when that scalar does."""
     off: i64 = 0
     linked = (op == BPF_ADD or op == BPF_SUB) and new.id != 0 and not new.id & ADD_CONST
@@ -242,7 +242,7 @@ def _link(ins: Ins, new: RegState, src: RegState, op: i64, wide: bool) -> None:
             linked = src.mask == 0 and S32_MIN <= src.value <= S32_MAX
             off = src.value
         else:
-            linked = src.mask & U32_MAX == 0
+            linked = src.mask & U32_MAX == 0 and 0 <= before.umax <= U32_MAX  # its upper half was zero already
             off = s32(src.value)
     if linked and op == BPF_SUB:
         linked = off != S32_MIN

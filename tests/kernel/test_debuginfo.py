@@ -80,6 +80,32 @@ def trace(text: str, *arguments: str | Path) -> str:
     return done.stdout
 
 
+def test_types_by_name(binary: Path) -> None:
+    """A program's own struct may be called as one of the kernel's; one in the script's text comes before both."""
+    body = "$n = (struct node *)arg0; print(($n->x, $n->next->y, $n->name)); print($n == args.n); $n = args.n;"
+    body += "print((sizeof(struct node), sizeof(node_t), offsetof(struct node, pairs), (enum colour)5));"
+    out = trace(
+        f"uprobe:{binary}:f {{ {body} exit() }} uretprobe:{binary}:f {{ print(sizeof(struct pair)); }}", "-c", binary
+    )
+    lines = [line for line in out.splitlines() if line.startswith(("(", "true"))]
+    assert lines[:3] == ["(1, 2, abc)", "true", "(64, 64, 44, GREEN)"]
+    own = "struct node { long a[20]; }"
+    assert (
+        "160" in trace(f"{own} uprobe:{binary}:f {{ print(sizeof(struct node)); exit() }}", "-c", binary).splitlines()
+    )
+
+
+def test_probetype_of_each(binary: Path) -> None:
+    out = trace(f"uprobe:{binary}:h, uretprobe:{binary}:h {{ print(probetype) }}", "-c", binary)
+    assert [line for line in out.splitlines() if line.startswith("u")] == ["uprobe", "uretprobe"]
+
+
+def test_floating_point_is_refused(binary: Path) -> None:
+    done = subprocess.run([*TRACE, "-e", f"uprobe:{binary}:g {{ $m = (struct mixed *)1; print($m->d); }}"],
+                          capture_output=True, text=True, check=False)  # fmt: skip
+    assert done.returncode == 1 and "Floating-point numbers are not supported" in done.stderr, done.stderr
+
+
 def test_arguments_by_name(binary: Path) -> None:
     body = (
         'printf("ours %d %d %s %d %d %d\\n", args.n.x, args.i, str(args.text), args.pair.a, args.pair.b, args.byte);'

@@ -17,8 +17,15 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from cygnet.btf.types import BtfType
     from cygnet.elf.dwarf.info import Dwarf, Entry
 
+_TAGS = {
+    "struct": frozenset((n.TAG_STRUCT, n.TAG_CLASS)),
+    "union": frozenset((n.TAG_UNION,)),
+    "enum": frozenset((n.TAG_ENUM,)),
+    "": frozenset((n.TAG_TYPEDEF,)),
+}
 _RECORDS = frozenset((n.TAG_STRUCT, n.TAG_CLASS, n.TAG_UNION))
 
 
@@ -36,6 +43,27 @@ def _at(dwarf: Dwarf, address: int, machine: str) -> tuple[Arg, ...]:
     if function is None or address not in [start for start, _ in function.ranges()]:
         return ()
     return _parameters(function, machine)
+
+
+def named_type(dwarf: Dwarf, address: int, keyword: str, name: str) -> BtfType | None:
+    """The type of that name (``struct``, ``union``, ``enum`` or, without keyword, a typedef) in the unit of an address."""
+    try:
+        return _named(dwarf, address, _TAGS[keyword], name)
+    except ElfError:
+        return None
+
+
+@guarded
+def _named(dwarf: Dwarf, address: int, tags: frozenset[int], name: str) -> BtfType | None:
+    unit = dwarf.unit_of(address)
+    for entry in () if unit is None else unit.root().entries():
+        if entry.tag in tags and entry.name == name and not entry.get(n.AT_DECLARATION):
+            from cygnet.btf.reader import Btf
+
+            converter = Converter()
+            number = converter.type(entry)
+            return Btf(converter.builder.to_bytes()).type(number) if number else None
+    return None
 
 
 def _parameters(function: Entry, machine: str) -> tuple[Arg, ...]:

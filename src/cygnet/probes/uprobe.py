@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from typing import Any
 
+    from cygnet.btf.types import BtfType
     from cygnet.probes.model import Options, Part, Target
     from cygnet.probes.registry import Provider
     from cygnet.probes.symbols import Symbols
@@ -212,6 +213,16 @@ def arguments(match: Match, target: Target) -> tuple[Arg, ...]:
     dwarf, address = symbols.dwarf(), symbols.address_at(place["offset"])
     machine = str(getattr(target, "machine", "x86_64"))
     return () if dwarf is None or address is None else parameters(dwarf, address, machine)
+
+
+def named_type(match: Match, keyword: str, name: str) -> BtfType | None:
+    """A type by its name in the debug information of the binary, as the function's source file knows it."""
+    from cygnet.probes.dwarfargs import named_type as find
+
+    place = match.targets[0]
+    symbols = _open(place["path"], match.parsed.span)
+    dwarf, address = symbols.dwarf(), symbols.address_at(place["offset"])
+    return None if dwarf is None or address is None else find(dwarf, address, keyword, name)
 
 
 # ── listing ──────────────────────────────────────────────────────────────────────────────────────────────

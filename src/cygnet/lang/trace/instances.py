@@ -10,19 +10,20 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from typing import Any
 
+    from cygnet.btf.types import BtfType
     from cygnet.lang.trace.check.names import VarInfo
     from cygnet.lang.trace.records import CTypes
     from cygnet.lang.trace.types import Type
     from cygnet.probes.model import Arg, Match
 
 #: names whose value differs between the attach points of one probe
-_PER_MATCH = frozenset(("args", "probe", "retval"))
+_PER_MATCH = frozenset(("args", "probe", "probetype", "retval"))
 
 
 class Instance:
     """One program to be: a body and the matches that can share it."""
 
-    __slots__ = ("_args", "index", "match", "matches", "probe", "program", "target", "variables")
+    __slots__ = ("_args", "_named", "index", "match", "matches", "probe", "program", "target", "variables")
 
     def __init__(self, index: int, program: ast.Program, probe: ast.Probe, matches: list[Match], target: Any) -> None:
         self.index = index
@@ -33,6 +34,24 @@ class Instance:
         self.target = target
         self.variables: dict[int, VarInfo] = {}  # id(node) -> what it names
         self._args: dict[str, Arg] | None = None
+        self._named: dict[tuple[str, str], BtfType | None] = {}
+
+    def named_type(self, keyword: str, name: str) -> BtfType | None:
+        """A type that the traced binary's debug information knows by that name."""
+        key = (keyword, name)
+        if key not in self._named:
+            found = None
+            if self.match.parsed.provider.name in ("uprobe", "uretprobe") and keyword in (
+                "",
+                "struct",
+                "union",
+                "enum",
+            ):
+                from cygnet.probes.uprobe import named_type
+
+                found = named_type(self.match, keyword, name)
+            self._named[key] = found
+        return self._named[key]
 
     def _arguments(self) -> dict[str, Arg]:
         if self._args is None:

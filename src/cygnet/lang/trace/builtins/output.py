@@ -70,8 +70,9 @@ def _check_argument(c: Checker, name: str, letter: str, type: Type, arg: ast.Exp
     if letter == "s":
         return
     if letter in ("r", "rx", "rh"):
-        if kind not in ("buf", "str", "array"):
-            c.error(f"{name}: %{letter} specifier expects a value of type buffer ({T.name(type)} supplied)", arg.span)
+        if kind != "buf":
+            c.error(f"{name}: %{letter} specifier expects a value of type buffer ({T.name(type)} supplied)", arg.span,
+                    ["buf() makes one"])  # fmt: skip
         return
     if letter == "gr":
         ok = kind in T.NUMERIC

@@ -90,6 +90,9 @@ class Unwound(Stack):
             c.warn_once("dw_ustack() is unstable: it may change", node.span, [hint])
         if machine(c.instance.target) != "x86_64":
             c.error("dw_ustack() is for x86-64 only", node.span, ["ustack follows frame pointers"])
+        has = getattr(c.instance.target, "has", None)
+        if has is not None and not has("may_goto"):
+            c.error("dw_ustack() needs Linux 6.9 (may_goto): its loops are too long for an older verifier", node.span)
         for name in ("task_struct", "mm_struct"):
             if c.types.system("struct", name) is None:
                 c.error("dw_ustack() needs the kernel's BTF, which this system has not got", node.span)

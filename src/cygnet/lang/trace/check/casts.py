@@ -42,10 +42,19 @@ class CastChecker(CheckBase):
             }.get(base)  # fmt: skip
             if special is not None:
                 return special
-        found = self.types.find(node.keyword, base)
+        found = None
+        if node.keyword and f"{node.keyword} {base}" not in self.types.own:
+            found = self._of_binary(node.keyword, base)
+        if found is None:
+            found = self.types.find(node.keyword, base) or (None if node.keyword else self._of_binary("", base))
         if found is None and node.pointers and node.keyword:
             return self.types.opaque(node.keyword, base)
         return found
+
+    def _of_binary(self, keyword: str, base: str) -> Type | None:
+        """A type of the program that is traced, in whose functions its own names hold before the kernel's."""
+        made = self.instance.named_type(keyword, base) if self.instance else None
+        return None if made is None else self.types.from_btf(made, T.USER)
 
     def _unknown_type(self, node: ast.TypeName) -> None:
         name = f"{node.keyword} {node.base}".strip()

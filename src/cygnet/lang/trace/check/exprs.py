@@ -35,6 +35,9 @@ class ExprChecker(OperatorChecker, AccessChecker, CastChecker):
         if type.kind in ("none", "never"):
             self.error("This has no value", node.span)
             return T.UNKNOWN
+        if type.kind == "float":
+            self.error("Floating-point numbers are not supported", node.span, ["print() of the whole struct is"])
+            return T.UNKNOWN
         return type
 
     def number(self, node: ast.Expr, what: str) -> Type:

@@ -208,6 +208,7 @@ class Definer:
             if self.stream.now is END:
                 raise self.stream.unexpected("`}`")
             members += self._members()
+        self._check_names(members)
         while self._mark(marks):
             pass
         place(record, members, self.measure, packed=marks.packed, align=marks.align)
@@ -216,6 +217,14 @@ class Definer:
         if name is not None:
             self.types.own[f"{keyword.text} {name.text}"] = type
         return Done(type, record.align)
+
+    def _check_names(self, members: list[Member]) -> None:
+        names: set[str] = set()
+        for member in members:
+            if member.name in names:
+                raise TraceSyntaxError(f"duplicate member '{member.name}'", self.stream.span(member.token))
+            if member.name:
+                names.add(member.name)
 
     def _members(self) -> list[Member]:
         """One declaration within a record."""
@@ -238,7 +247,8 @@ class Definer:
             out.append(self._member(node, marks))
             if not stream.skip(","):
                 break
-        stream.take(";")
+        if stream.now.text != "}":  # compilers, too, only warn of a last one that is left out
+            stream.take(";")
         return out
 
     def _member(self, node: Node, marks: _Marks) -> Member:

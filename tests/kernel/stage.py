@@ -13,36 +13,15 @@ from tests.vmcases.scenes import IN, OUT, Place, Scene, Seen, agrees, in_user_sp
 
 from cygnet.errors import NotSupported
 from cygnet.kernel import sys
-from cygnet.kernel.btfload import KernelBtf
-from cygnet.kernel.maps import KernelMap
 from cygnet.loader.runtime import KernelRuntime
-from cygnet.spec.objects import MapSpec, ObjectSpec
+from cygnet.spec.objects import ObjectSpec
 from cygnet.uapi import bpf, layouts
 
 
-class Stage(KernelRuntime):
-    """A runtime whose maps may have BTF (type 1 is the key's)."""
-
-    __slots__ = ()
-
-    def open_map(self, spec: MapSpec) -> KernelMap:
-        if not spec.btf:
-            made = super().open_map(spec)
-        else:
-            with KernelBtf.load(spec.btf) as types:
-                made = self._maps[spec.name] = KernelMap.create(
-                    spec.type, spec.key_size, spec.value_size, spec.max_entries, spec.flags, spec.name,
-                    btf_fd=types.fd, btf_key_type_id=1, btf_value_type_id=spec.value_type_id,
-                )  # fmt: skip
-        if spec.frozen:
-            made.freeze()
-        return made
-
-
 @contextmanager
-def staged(scene: Scene, place: Place) -> Iterator[Stage]:
+def staged(scene: Scene, place: Place) -> Iterator[KernelRuntime]:
     program = program_of(scene)
-    runtime = Stage(ObjectSpec(programs=(program,)))
+    runtime = KernelRuntime(ObjectSpec(programs=(program,)))
     try:
         for spec in (OUT, IN, *scene.maps):
             runtime.open_map(spec)

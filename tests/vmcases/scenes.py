@@ -19,7 +19,6 @@ from cygnet.btf.reader import Btf
 from cygnet.facts.helpers import helper_id
 from cygnet.isa.asm import assemble_source
 from cygnet.isa.encode import encode
-from cygnet.maps.fields import special_fields
 from cygnet.source import Source
 from cygnet.spec.objects import FuncInfo, MapSpec, ObjectSpec, ProgramSpec
 from cygnet.spec.relocs import KVAR, Reloc
@@ -211,10 +210,7 @@ def machine_for(scene: Scene, place: Place, engine: str) -> Machine:
             scene.world(machine, place)
         for spec in (OUT, IN, *scene.maps):
             spec = spec._replace(type=scene.instead.get(spec.type, spec.type))
-            fields = special_fields(Btf(spec.btf).type(spec.value_type_id)) if spec.btf else ()
-            made = machine.open_map(spec, fields=fields)
-            if spec.frozen:
-                made.freeze()
+            machine.open_map(spec)
         machine.map("in").update(bytes(4), place.given())
         if scene.fill is not None:
             scene.fill(machine, place, False)

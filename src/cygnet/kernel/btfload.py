@@ -59,6 +59,15 @@ class KernelBtf:
         self.close()
 
 
+def type_of_size(data: bytes, size: int) -> int:
+    """The first integer type of `size` bytes in BTF, which serves as a map's key; 0 when there is none."""
+    from cygnet.btf import kinds
+    from cygnet.btf.layout import size_of
+    from cygnet.btf.reader import Btf
+
+    return next((one.id for one in Btf(data).types() if one.kind == kinds.INT and size_of(one) == size), 0)
+
+
 def _why(buffer: bytearray) -> str:
     log = bytearray(1 << 20)
     attr = sys.pack(

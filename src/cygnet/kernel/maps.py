@@ -122,7 +122,20 @@ class KernelMap:
 
     @classmethod
     def from_spec(cls, spec: MapSpec) -> Self:
-        return cls.create(spec.type, spec.key_size, spec.value_size, spec.max_entries, spec.flags, spec.name)
+        """The map that a spec describes, without its data. A map of maps is made after its inner map, which goes again."""
+        shape = spec.type, spec.key_size, spec.value_size, spec.max_entries, spec.flags, spec.name
+        if spec.inner is not None:
+            with cls.from_spec(spec.inner) as inner:
+                return cls.create(*shape, inner_map_fd=inner.fd)
+        if not spec.btf:
+            return cls.create(*shape)
+        from cygnet.kernel.btfload import KernelBtf, type_of_size
+
+        key = type_of_size(spec.btf, spec.key_size)
+        with KernelBtf.load(spec.btf) as types:
+            return cls.create(
+                *shape, btf_fd=types.fd, btf_key_type_id=key, btf_value_type_id=spec.value_type_id
+            )  # fmt: skip
 
     @classmethod
     def from_fd(cls, fd: int) -> Self:

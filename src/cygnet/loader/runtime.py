@@ -111,6 +111,8 @@ class KernelRuntime:
         made = self._maps[spec.name] = KernelMap.from_spec(spec)
         if spec.data:
             made.update(bytes(spec.key_size), spec.data)
+        if spec.frozen:
+            made.freeze()
         return made
 
     def map(self, name: str) -> KernelMap:

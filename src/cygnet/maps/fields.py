@@ -33,6 +33,9 @@ _KINDS = {
     "bpf_rb_node": "rb_node",
     "bpf_refcount": "refcount",
 }
+#: how large each is
+FIELD_BYTES = {"spin_lock": 4, "res_spin_lock": 4, "timer": 16, "wq": 16, "kptr": 8, "list_head": 16, "rb_root": 16,
+               "list_node": 24, "rb_node": 32, "refcount": 4}  # fmt: skip
 _KPTR_TAGS = frozenset(("kptr", "kptr_untrusted", "percpu_kptr", "uptr"))
 _DEEPEST = 8
 

@@ -55,6 +55,33 @@ def create(
     return made
 
 
-def from_spec(host: MapHost, spec: MapSpec, *, inner: UserMap | None = None) -> UserMap:
-    """The map that a MapSpec describes."""
-    return create(host, spec.type, spec.key_size, spec.value_size, spec.max_entries, spec.flags, spec.name, inner=inner)
+def from_spec(
+    host: MapHost, spec: MapSpec, *, inner: UserMap | None = None, fields: Sequence[SpecialField] = ()
+) -> UserMap:
+    """The map that a MapSpec describes, with its data, and frozen when it says so.
+
+    `inner` and `fields` stand for what the spec says of them.
+    """
+    if inner is None and spec.inner is not None:
+        inner = from_spec(host, spec.inner)  # it goes with the host
+    made = create(
+        host, spec.type, spec.key_size, spec.value_size, spec.max_entries, spec.flags, spec.name,
+        inner=inner, fields=fields or fields_of(spec),
+    )  # fmt: skip
+    if spec.data:
+        made.update(bytes(spec.key_size), spec.data)
+    if spec.frozen:
+        made.freeze()
+    return made
+
+
+def fields_of(spec: MapSpec) -> tuple[SpecialField, ...]:
+    """The locks, timers and kernel pointers in a map's values, from its types, or as they are listed."""
+    from cygnet.maps.fields import FIELD_BYTES, SpecialField, special_fields
+
+    if spec.btf:
+        from cygnet.btf.reader import Btf
+
+        return special_fields(Btf(spec.btf).type(spec.value_type_id))
+    listed = (SpecialField(kind, offset, FIELD_BYTES[kind]) for kind, offset in spec.fields)
+    return tuple(sorted(listed, key=lambda field: field.offset))

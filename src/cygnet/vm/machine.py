@@ -12,7 +12,7 @@
 from __future__ import annotations
 
 from cygnet.maps.facade import Map
-from cygnet.maps.making import create
+from cygnet.maps.making import from_spec
 from cygnet.spec.apply import apply
 from cygnet.spec.objects import ObjectSpec, ProgramSpec
 from cygnet.vm.calls import Nested, Room, prepared, run_batch
@@ -164,16 +164,12 @@ class Machine:
     # ── maps and programs ──
 
     def open_map(self, spec: MapSpec, *, inner: UserMap | None = None, **more: Any) -> UserMap:
-        """Make a map; `inner` is the template of a map of maps, `fields` its values' special fields."""
-        made = create(
-            self.host.map_host, spec.type, spec.key_size, spec.value_size, spec.max_entries, spec.flags, spec.name,
-            inner=inner, **more,
-        )  # fmt: skip
+        """Make a map; `inner` (the template of a map of maps) and `fields` (special ones of its values) stand for what the
+        spec says of them."""
+        made = from_spec(self.host.map_host, spec, inner=inner, **more)
         self._stores[spec.name] = made
         self._specs[spec.name] = spec
         self.maps[spec.name] = Map(made)
-        if spec.data:
-            made.update(bytes(spec.key_size), spec.data)
         return made
 
     def map(self, name: str) -> UserMap:

@@ -293,3 +293,24 @@ out:	exit
     with pytest.raises(MemoryFault):
         jit.run(program(text), 0)
     jit.close()
+
+
+def test_a_batch_copies_contexts_of_any_size(jit):
+    """The sum of a context's bytes, each times its place; what is behind the context stays as it is."""
+    text = """
+        r0 = 0
+        r3 = 0
+again:  if r3 >= r2 goto end
+        r4 = r1
+        r4 += r3
+        r4 = *(u8 *)(r4 +0)
+        r3 += 1
+        r4 *= r3
+        r0 += r4
+        goto again
+end:    exit"""
+    for size in [*range(1, 90), 127, 128, 129, 192, 250]:
+        contexts = bytes((7 * n + n // size) & 0xFF for n in range(3 * size))
+        pieces = [contexts[at : at + size] for at in range(0, 3 * size, size)]
+        wanted = [sum(byte * place for place, byte in enumerate(piece, 1)) for piece in pieces]
+        assert list(run_batch(jit, program(text), contexts, size)) == wanted

@@ -12,7 +12,7 @@ A case begins with ``=== name``. Lines that begin with a dot tell what the progr
     .main proto                         and the program itself
 
 All others are instructions as `cygnet asm` takes them, and ``rN = map NAME``, ``rN = value NAME+OFF``,
-``rN = kernel VARIABLE``, ``rN = func LABEL`` and ``kfunc NAME``. ``{a ~ b ~ c}`` are alternatives: the case is many
+``rN = kernel VARIABLE``, ``rN = func LABEL``, ``rN = type STRUCTURE`` and ``kfunc NAME``. ``{a ~ b ~ c}`` are alternatives: the case is many
 programs, one for each choice; ``$$`` is the end of a line.
 """
 
@@ -37,7 +37,7 @@ from cygnet.verifier.program import ProgramSpec
 
 FOLDER = Path(__file__).with_name("cases")
 MOST = 600  # programs of one case; of more, so many are drawn
-_LOAD = re.compile(r"(r\d+) = (map|value|kernel|func) ([\w.]+)(?:\+(\d+))?$")
+_LOAD = re.compile(r"(r\d+) = (map|value|kernel|func|type) ([\w.]+)(?:\+(\d+))?$")
 _FLAGS = {"strict": 1, "any": 2, "test_state": 8, "sleepable": 16, "frags": 32, "invariants": 128}
 _MAGIC = 0x7EAD0000
 Slots = tuple[int, int, int, int, int]
@@ -197,6 +197,9 @@ class _Build:
     def _line(self, line: str) -> str:
         found = _LOAD.match(line)
         if found is not None:
+            if found[2] == "type":
+                self.main = self.main or "main"
+                return f"{found[1]} = {kit().structs[found[3]]}"
             self.loads.append((found[2], found[3], int(found[4] or 0)))
             if found[2] == "func":
                 return f"{found[1]} = subprog[{found[3]}]"

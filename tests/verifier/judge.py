@@ -38,7 +38,7 @@ class Judge:
 
     def __init__(self) -> None:
         self.maps: dict[object, list[KernelMap]] = {}
-        self.types: list[KernelBtf] = []
+        self.types: dict[bytes, KernelBtf] = {}
         self.targets: dict[tuple[str, str], int] = {}
 
     def close(self) -> None:
@@ -46,7 +46,7 @@ class Judge:
             for each in maps:
                 each.close()
         self.maps.clear()
-        for btf in self.types:
+        for btf in self.types.values():
             btf.close()
 
     def __enter__(self) -> Judge:
@@ -71,9 +71,7 @@ class Judge:
             inner = self.map_fd(spec.inner or MapSpec("inner", 2, 4, 4, 1), 0)
         btf_fd = value_id = key_id = 0
         if spec.btf is not None:
-            made = KernelBtf.load(spec.btf)
-            self.types.append(made)
-            btf_fd, value_id, key_id = made.fd, spec.value_type_id, 1
+            btf_fd, value_id, key_id = self.btf_fd(spec.btf), spec.value_type_id, 1
         made_map = KernelMap.create(
             spec.type, spec.key_size, spec.value_size, spec.max_entries, spec.flags, spec.name, inner_map_fd=inner,
             btf_fd=btf_fd, btf_key_type_id=key_id, btf_value_type_id=value_id,
@@ -111,11 +109,13 @@ class Judge:
         return Opinion(fd, request.log)
 
     def _btf(self, spec: ProgramSpec) -> int:
-        if spec.btf is None:
-            return 0
-        made = KernelBtf.load(spec.btf)
-        self.types.append(made)
-        return made.fd
+        return 0 if spec.btf is None else self.btf_fd(spec.btf)
+
+    def btf_fd(self, data: bytes) -> int:
+        """The same types are one object: pointers into two objects are of different types to the kernel."""
+        if data not in self.types:
+            self.types[data] = KernelBtf.load(data)
+        return self.types[data].fd
 
     def _target(self, spec: ProgramSpec) -> int:
         if not spec.attach_to:

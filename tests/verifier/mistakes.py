@@ -4,7 +4,12 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-HEAD = "# map: counts hash 4 8 16\n# map: table array 4 64 1\n# map: ring ringbuf 0 0 4096\n"
+from cygnet.btf.builder import Builder
+from cygnet.cli.judged import Judged, assembled
+from cygnet.isa.encode import decode
+from cygnet.spec.objects import MapSpec
+
+HEAD = "# map: counts hash 4 8 16\n# map: table array 4 64 1\n# map: ring ringbuf 0 0 4096\n# map: lock array 4 16 1\n"
 LOOKUP = """\
 *(u32 *)(r10 -4) = 0
 r2 = r10
@@ -15,6 +20,7 @@ call bpf_map_lookup_elem
 TABLE = LOOKUP.format(map=1)
 COUNTS = LOOKUP.format(map=0)
 END = "r0 = 0\nexit\n"
+LOCKED = LOOKUP.format(map=3) + "if r0 == 0 goto out\nr6 = r0\n"
 
 
 class Mistake(NamedTuple):
@@ -28,10 +34,6 @@ class Mistake(NamedTuple):
     fix: tuple[str, ...] = ()
     type: str = "xdp"
     head: str = HEAD
-
-
-def _locked(inside: str) -> str:
-    return inside
 
 
 MISTAKES = (
@@ -304,14 +306,88 @@ MISTAKES = (
         "r10 += 8",
         ("r10",),
     ),
-    Mistake("multiply", "pointer-arithmetic", "r1 *= 8\n" + END, "r1 *= 8", ("ctx",)),
+    Mistake("multiply", "pointer-arithmetic", "r1 *= 8\n" + END, "r1 *= 8", ("the context",)),
     Mistake("jump", "bad-jump", "r0 = 0\nif r0 == 0 goto +7\nexit\n", "if r0 == 0 goto +7", ("end",)),
-    Mistake("no_exit", "bad-jump", "r0 = 0\n", "r0 = 0", ("exit",), ("exit",)),
+    Mistake("no_exit", "bad-jump", "r0 = 0\n", "r0 = 0", ("behind the end",), ("exit",)),
     Mistake("opcode", "bad-instruction", ".insn 0xff, 0, 0, 0, 0\nexit\n", ".insn 0xff, 0, 0, 0, 0", ("ff",)),
     Mistake(
         "read_only",
         "read-only",
-        "*(u64 *)(r10 -8) = 0\nr1 = *(u32 *)(r1 +0)\n" + END,
+        COUNTS + "if r0 == 0 goto out\n*(u64 *)(r0 +0) = 1\nout: " + END,
+        "*(u64 *)(r0 +0) = 1",
+        ("only read",),
+        head="# map: counts hash 4 8 16 128\n",
+    ),
+    Mistake(
+        "lock_twice",
+        "spin-lock",
+        LOCKED + "r1 = r6\ncall bpf_spin_lock\nr1 = r6\ncall bpf_spin_lock\nout: " + END,
+        "call bpf_spin_lock",
+        ("while one is held",),
+    ),
+    Mistake(
+        "lock_held",
+        "spin-lock",
+        LOCKED + "r1 = r6\ncall bpf_spin_lock\nout: " + END,
+        "exit",
+        ("still held", "the lock is taken"),
+        ("bpf_spin_unlock",),
+    ),
+    Mistake(
+        "lock_call",
+        "spin-lock",
+        LOCKED + "r1 = r6\ncall bpf_spin_lock\ncall bpf_ktime_get_ns\nr1 = r6\ncall bpf_spin_unlock\nout: " + END,
+        "call bpf_ktime_get_ns",
+        ("bpf_ktime_get_ns", "while a lock is held"),
+    ),
+    Mistake(
+        "unlock",
+        "spin-lock",
+        LOCKED + "r1 = r6\ncall bpf_spin_unlock\nout: " + END,
+        "call bpf_spin_unlock",
+        ("not taken",),
+    ),
+    Mistake(
+        "frames",
+        "stack-depth",
+        "call f1\n" + END + "".join(f"f{at}: call f{at + 1}\n{END}" for at in range(1, 9)) + "f9: " + END,
         "",
+        ("8 is the most",),
+    ),
+    Mistake(
+        "scaled",
+        "unbounded-index",
+        "r6 = *(u32 *)(r1 +12)\n"
+        + TABLE
+        + "if r0 == 0 goto out\nr6 <<= 3\nr0 += r6\nr1 = *(u64 *)(r0 +0)\nout: "
+        + END,
+        "r1 = *(u64 *)(r0 +0)",
+        ("each step is 8", "ingress_ifindex"),
+        ("if r6 > 7 goto",),
     ),
 )
+
+
+def made(mistake: Mistake) -> Judged:
+    """The program; maps are given by instruction, as the kernel's judge wants them, and the one called lock has a lock."""
+    found = assembled("mistake.s", mistake.head + mistake.text, mistake.type, None)
+    spec = found.spec
+    named = list(spec.maps.values())
+    spec.name = mistake.name
+    spec.maps = {
+        at: _with_lock(named[insn.imm])
+        for at, insn in enumerate(decode(spec.insns))
+        if insn.code == 0x18 and insn.src == 1
+    }
+    return found
+
+
+def _with_lock(spec: MapSpec) -> MapSpec:
+    """Its value is ``struct { struct bpf_spin_lock lock; int count; long data; }``."""
+    if spec.name != "lock":
+        return spec
+    build = Builder()
+    number = build.integer(4, True)
+    lock = build.struct("bpf_spin_lock", 4, [("val", number, 0)])
+    value = build.struct("value", 16, [("lock", lock, 0), ("count", number, 32), ("data", build.integer(8), 64)])
+    return spec._replace(btf=build.to_bytes(), value_type_id=value)

@@ -11,10 +11,10 @@ _OPAQUE = {
     "bpf_task_work": (8, 8), "bpf_list_head": (16, 8), "bpf_list_node": (24, 8), "bpf_rb_root": (16, 8),
     "bpf_rb_node": (32, 8), "bpf_refcount": (4, 4), "bpf_dynptr": (16, 8),
 }  # fmt: skip
-# Contexts and kernel structures that are named only
+# Contexts and kernel structures: known by their names
 _NAMED = (
     "__sk_buff", "xdp_md", "bpf_raw_tracepoint_args", "bpf_perf_event_data", "task_struct", "cgroup", "bpf_cpumask",
-    "sk_buff", "prog_test_ref_kfunc", "bpf_iter_num",
+    "sk_buff", "prog_test_ref_kfunc",
 )  # fmt: skip
 # name: members; a member is "name type"; types: u8 … u64, a structure, "*structure", "tag *structure", "type[n]"
 _STRUCTS = {
@@ -95,8 +95,6 @@ class Kit:
             words = [(f"w{at}", self.builder.integer(align), at * 8) for at in range(0, size, align)]
             self._made(name, size, align, words)
         for name in _NAMED:
-            self.structs[name] = self.builder.fwd(name) if name not in ("__sk_buff", "xdp_md") else 0
-        for name in ("__sk_buff", "xdp_md"):
             self._made(name, 4, 4, [("w", self.builder.integer(4), 0)])
         for name, members in _STRUCTS.items():
             self._struct(name, members)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from cygnet.verifier import memory, precision, stack
 from cygnet.verifier import reg as r
 from cygnet.verifier.bits import S64_MAX, shl, ult, unsigned
-from cygnet.verifier.env import EACCES, EINVAL, Env, MapInfo
+from cygnet.verifier.env import EACCES, EFAULT, EINVAL, Env, MapInfo
 from cygnet.verifier.reg import MAYBE_NULL, RDONLY, SCALAR, RegState
 from cygnet.verifier.regtext import type_text
 from cygnet.verifier.stack import READ, WRITE, RawAccess
@@ -211,7 +211,9 @@ def _check_kind(
         return
     if kind in ("percpu", "lock", "kptr_slot"):
         return
-    if reg.type & MAYBE_NULL and (not nullable or releases) and kind != "kptr":
+    if reg.type & MAYBE_NULL and reg.type & r.ALLOC:  # the kernel's own words
+        raise Reject("verifier bug: invalid PTR_TO_BTF_ID register for type match", EFAULT)
+    if reg.type & MAYBE_NULL and (not nullable or releases):
         raise Reject(f"Possibly NULL pointer passed to helper arg{regno}", EACCES)
     from cygnet.verifier import kerneltypes
 

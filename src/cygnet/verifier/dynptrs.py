@@ -89,9 +89,13 @@ def check_initialised(env: Env, regno: i64, wanted: i64, mutates: bool) -> None:
         raise Reject(f"arg#{regno - 1} expected pointer to stack or const struct bpf_dynptr", EINVAL)
     if reg.type == r.DYNPTR and mutates:
         raise Reject("cannot pass pointer to const bpf_dynptr, the helper mutates it", EINVAL)
-    state = state_of(env, reg)
+    text = f"Expected an initialized dynptr as arg #{regno - 1}"
+    try:
+        state = state_of(env, reg)
+    except Reject as reject:
+        raise Reject(f"{reject.message}\n{text}", EINVAL) from None
     if state is None:
-        raise Reject(f"Expected an initialized dynptr as arg #{regno - 1}", EINVAL)
+        raise Reject(text, EINVAL)
     if wanted and state.aux != wanted:
         raise Reject(f"Expected a dynptr of type {NAMES[wanted]} as arg #{regno - 1}", EINVAL)
     if reg.type == r.STACK:

@@ -6,7 +6,7 @@ from cygnet.verifier import args, dynptrs, graphs, iterators, memory, precision
 from cygnet.verifier import globals as global_functions
 from cygnet.verifier import reg as r
 from cygnet.verifier.btfaccess import is_rcu, is_trusted
-from cygnet.verifier.env import EACCES, EINVAL, Env
+from cygnet.verifier.env import EACCES, EFAULT, EINVAL, Env
 from cygnet.verifier.kfuncmeta import Meta
 from cygnet.verifier.reg import MAYBE_NULL, RCU, SCALAR, TRUSTED, RegState
 from cygnet.verifier.regtext import type_text
@@ -57,7 +57,7 @@ def _argument(env: Env, meta: Meta, index: int) -> int:
         _number(env, meta, reg, regno, param)
         return 1
     flags = meta.kfunc.flags
-    nullable = param.name.endswith(("__nullable", "__opt"))
+    nullable = param.name.endswith("__nullable")
     if ("T" in flags or "U" in flags) and (args.is_null(reg) or reg.type & MAYBE_NULL) and not nullable:
         raise Reject(f"Possibly NULL pointer passed to trusted arg{index}", EACCES)
     if reg.ref:
@@ -230,7 +230,10 @@ def _refcounted(env: Env, meta: Meta, index: int, reg: RegState, target: BtfType
 
     if not (reg.type & r.KIND == r.BTF and reg.type & r.ALLOC):
         raise Reject(f"arg#{index} is neither owning or non-owning ref", EINVAL)
-    if not any(field.kind == "refcount" for field in fields_of(reg.btf, reg.btf_id)):
+    fields = fields_of(reg.btf, reg.btf_id)
+    if not fields:  # the kernel's own words
+        raise Reject("verifier bug: Couldn't find btf_record", EFAULT)
+    if not any(field.kind == "refcount" for field in fields):
         raise Reject(f"arg#{index} doesn't point to a type with bpf_refcount field", EINVAL)
     meta.owning = not reg.type & r.NON_OWN_REF
     meta.arg_btf, meta.arg_btf_id = reg.btf, int(reg.btf_id)
@@ -281,7 +284,7 @@ def _memory_size(env: Env, meta: Meta, index: int, reg: RegState, target: BtfTyp
     size_reg = env.regs()[index + 2]
     if size_reg.type != SCALAR:
         raise Reject(f"R{index + 2} is not a scalar", EINVAL)
-    null = args.is_null(reg) and meta.kfunc.params[index].name.endswith(("__nullable", "__opt"))
+    null = args.is_null(reg) and meta.kfunc.params[index].name.endswith("__opt")
     if not null:
         try:
             _sized(env, meta, index + 1, size_reg)

@@ -69,7 +69,7 @@ def _pointer(env: Env, meta: Meta, target: BtfType) -> RegState:
         if "P" in kfunc.flags:
             new.type |= RCU
         return new
-    flags = TRUSTED
+    flags = TRUSTED if kfunc.is_iter_next else 0
     if kfunc.name == "bpf_get_kmem_cache":
         flags = UNTRUSTED
     elif "P" in kfunc.flags or (kfunc.is_iter_next and iterators.under_rcu(env, meta.iter_frame, meta.iter_spi)):

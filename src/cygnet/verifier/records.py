@@ -94,7 +94,7 @@ def _add(out: list[Special], btf: Any, type: BtfType, at: int, owner: BtfType, i
         place = at + number * step
         if real.kind == k.PTR:
             tag = next((_TAGS[tag] for tag in type_tags(real.type) if tag in _TAGS), None)
-            if tag is not None:
+            if tag is not None and resolve(real.type).kind in (k.STRUCT, k.UNION):
                 field = Special(tag, place, 8)
                 field.btf, field.btf_id = _pointee(btf, resolve(real.type))
                 out.append(field)
@@ -119,6 +119,13 @@ def _pointee(btf: Any, type: BtfType) -> tuple[Any, int]:
         return btf, type.id
     found = kernel.find(type.name, type.kind if type.kind != 7 else None)
     return (kernel, found.id) if found is not None else (btf, type.id)
+
+
+def use_kernel(btf: Any) -> None:
+    """Another kernel's types than the running one's, from now on."""
+    if btf is not None and _opened.get(0) is not btf:
+        _opened[0] = btf
+        _found.clear()
 
 
 def shared_kernel() -> Any:

@@ -75,14 +75,14 @@ def _of_packet(reg: RegState) -> bool:
 def check_leaks(env: Env, exception: bool, with_locks: bool, what: str) -> None:
     """Nothing may be owned or held at the end, nor at a tail call or a throw. Kernel: check_resource_leak."""
     state = env.cur
+    if with_locks and state.locks:
+        raise Reject(f"{what} cannot be used inside bpf_spin_lock-ed region", EINVAL)
     try:
         check_references(env, exception)
     except Reject as reject:
         raise Reject(f"{reject.message}\n{what} would lead to reference leak", EINVAL) from None
     if not with_locks:
         return
-    if state.locks:
-        raise Reject(f"{what} cannot be used inside bpf_spin_lock-ed region", EINVAL)
     if state.irq_id:
         raise Reject(f"{what} cannot be used inside bpf_local_irq_save-ed region", EINVAL)
     if state.rcu_locks:

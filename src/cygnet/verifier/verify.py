@@ -83,6 +83,7 @@ def verify(
     """
     if not isinstance(spec, program.ProgramSpec):
         spec = program.from_object(spec)
+    _check_words(spec, budget)
     target = Target(kernel)
     env, reject, log = _run(spec, target, budget, log_level, kernel_btf)
     if reject is None:
@@ -95,12 +96,27 @@ def verify(
     return Verdict(error, env, log)
 
 
+def _check_words(spec: ProgramSpec, budget: int | None) -> None:
+    """Numbers that the kernel's interface has no room for. Raises UsageError."""
+    from cygnet.errors import UsageError
+
+    if budget is not None and (not isinstance(budget, int) or budget < 1):
+        raise UsageError(f"a budget is a number of instructions from 1 on, not {budget!r}")
+    for name, value in (("flags", spec.flags), *program.map_words(spec)):
+        if not isinstance(value, int) or not 0 <= value < 1 << 32:
+            raise UsageError(f"{name} is a number of 32 bits, not {value!r}")
+
+
 def _run(
     spec: ProgramSpec, target: Target, budget: int | None, log_level: int, kernel_btf: Any
 ) -> tuple[Env, Reject | None, str]:
     env = Env([])
     env.target = target
     env.kernel_btf = kernel_btf
+    if kernel_btf is not None:
+        from cygnet.verifier.records import use_kernel
+
+        use_kernel(kernel_btf)
     env.budget = min(MAX_INSNS, budget) if budget is not None else MAX_INSNS
     if log_level:
         from cygnet.verifier.log import Log
@@ -158,8 +174,10 @@ def _identify(env: Env, spec: ProgramSpec) -> None:
 
     try:
         kind = program_type(spec.type)
-    except KeyError:
+    except (KeyError, TypeError):
         raise UsageError(f"{spec.type!r} is no program type") from None
+    if kind.id == 0:
+        raise UsageError("a program must have a type")
     env.prog_type, env.type_number = kind.name, kind.id
     wanted = spec.expected_attach_type
     if isinstance(wanted, str) and wanted:
@@ -169,7 +187,9 @@ def _identify(env: Env, spec: ProgramSpec) -> None:
             raise UsageError(f"{wanted!r} is no attach type") from None
         wanted = wanted.upper().removeprefix("BPF_")
     elif wanted:
-        wanted = attach_type_name(int(wanted)) or ""
+        number, wanted = wanted, attach_type_name(int(wanted)) or ""
+        if not wanted:
+            raise UsageError(f"{number} is no attach type")
     env.attach = attachtypes.settle(kind, wanted or "", spec.expected_attach_type)
     env.name = spec.name
     env.spec = spec

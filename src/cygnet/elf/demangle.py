@@ -16,10 +16,14 @@ _RUST_ESCAPES = {
 
 
 def demangle(name: str) -> str:
-    """The readable form of a C++ symbol or one of Rust's older scheme; any other, or one that cannot be read, as it is.
+    """The readable form of a C++ or a Rust symbol; any other, or one that cannot be read, as it is.
 
     C++ names read as `c++filt --no-verbose` writes them.
     """
+    if name.startswith("_R"):
+        from cygnet.elf.rust import demangle_rust
+
+        return demangle_rust(name) or name
     if not name.startswith("_Z"):
         return name
     rust = _rust_legacy(name)

@@ -35,7 +35,27 @@ NAMES = [
         "_ZN50_$LT$T$u20$as$u20$core..convert..Into$LT$U$GT$$GT$4into17h0123456789abcdefE",
         "<T as core::convert::Into<U>>::into",
     ),
-    ("_RNvC6_123foo3bar", "_RNvC6_123foo3bar"),
+    ("_RNvC6_123foo3bar", "123foo::bar"),
+    ("_RNvNtCs1234_7mycrate3foo3bar", "mycrate::foo::bar"),
+    ("_RNCNCNgCs6DXkGYLi8lr_2cc5spawn00B5_", "cc::spawn::{closure#0}::{closure#0}"),
+    ("_RNvXs_C4cratNtB4_5ThingNtB4_5Trait4work", "<crat::Thing as crat::Trait>::work"),
+    ("_RNvMC4cratNtB2_5Thing4work", "<crat::Thing>::work"),
+    ("_RINvC4crat3mapKj3_KhFF_Kan1_Kb1_Kc61_E", "_RINvC4crat3mapKj3_KhFF_Kan1_Kb1_Kc61_E"),  # upper case digits
+    ("_RINvC4crat3mapKj3_Khff_Kan1_Kb1_Kc61_KpE", "crat::map::<3, 255, -1, true, 'a', _>"),
+    ("_RINvC4crat1fRL_eQhPhOhE", "crat::f::<&str, &mut u8, *const u8, *mut u8>"),
+    ("_RINvC4crat1fAhj4_ShTThbEEuE", "crat::f::<[u8; 4], [u8], ((u8, bool),), ()>"),
+    ("_RINvC4crat1fFUKCRhmEuFEzE", 'crat::f::<unsafe extern "C" fn(&u8, u32), fn() -> !>'),
+    ("_RINvC4crat1fFG_RL0_hEuE", "crat::f::<for<'a> fn(&'a u8)>"),
+    ("_RINvC4crat1fDNtC4core4SendNtC4core4SyncEL_E", "crat::f::<dyn core::Send + core::Sync>"),
+    ("_RINvC4crat1fDINtC4core4IterhEp4ItembEL_E", "crat::f::<dyn core::Iter<u8, Item = bool>>"),
+    ("_RINvC4crat1fDNtC4core4Iterp4ItembEL_E", "crat::f::<dyn core::Iter<Item = bool>>"),
+    ("_RNvNtNtC4crat5inner7__intern1x", "crat::inner::_intern::x"),
+    ("_RNvC4cratu8gdel_5qa", "crat::gödel"),
+    ("_RNvC4crat3foo.llvm.1234567", "crat::foo"),
+    ("_RNvC4crat3foo.cold", "crat::foo.cold"),
+    ("_RNvB_3foo", "_RNvB_3foo"),  # refers to itself
+    ("_RNvC4crat99foo", "_RNvC4crat99foo"),
+    ("_R", "_R"),
 ]
 
 
@@ -85,4 +105,35 @@ def test_names_that_would_grow_without_end_are_given_back() -> None:
     packs = "_Z1fIJ" + "i" * 40 + "EEv" + "Dp" * 30 + "T_"
     deep = "_Z1f" + "P" * 5000 + "i"
     for name in (doubling, packs, deep, "_Z" + "N" * 3000, "_ZL" + "I" * 3000, "_Z1fIX" + "ad" * 3000):
+        assert isinstance(demangle(name), str)
+
+
+def test_rust_reads_as_cxxfilt_writes_it() -> None:
+    """But for what follows a dot, which c++filt leaves out, and what it cannot read."""
+    names = [name for name, _ in NAMES if name.startswith("_R") and "." not in name]
+    theirs = filtered(names)
+    different = [
+        (name, demangle(name), their)
+        for name, their in zip(names, theirs, strict=True)
+        if demangle(name) != their and their != name
+    ]
+    assert not different
+    assert sum(name != their for name, their in zip(names, theirs, strict=True)) > 12
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_damaged_rust_names_are_read_or_given_back(seed: int) -> None:
+    chance = random.Random(seed)
+    good = [name for name, _ in NAMES if name.startswith("_R")]
+    for _ in range(50):
+        name = list(chance.choice(good))
+        for _ in range(chance.choice((1, 2, 5))):
+            name[chance.randrange(2, len(name) + 1) - 1] = chance.choice("CNMXYIBLKEGUTASRQPOFDspn_0123456789u")
+        assert isinstance(demangle("".join(name)), str)
+
+
+def test_rust_names_that_would_grow_without_end_are_given_back() -> None:
+    doubling, last = "_RINvC1a1b", "h"
+    text = "_RINvC1a1bTTTTTTTTTThhEB9_EB8_EB7_EB6_EB5_EB4_EB3_EE"
+    for name in (text, doubling + "T" * 3000 + last, "_RNvB0_1a", "_RINvC1a1b" + "R" * 5000 + "hE", "_R" + "I" * 4000):
         assert isinstance(demangle(name), str)

@@ -84,3 +84,17 @@ def test_as_bpftrace_counts(trace: Trace) -> None:
     ours = trace(program, "-c", command).out
     assert "@[7]: 13" in ours and "@r: 91" in ours
     assert sorted(re.findall(r"^@.*", ours, re.M)) == sorted(re.findall(r"^@.*", peer.stdout, re.M))
+
+
+def test_loops_are_left_to_the_kernel_s_budget(trace: Trace) -> None:
+    """A stack that is unwound in user space needs loops that this kernel's verifier would not follow round by round."""
+    config = "config = { unstable_dw_ustack = enable }"
+    done = trace(
+        f"{config} uprobe:/bin/true:0x{entry('/bin/true'):x} {{ print(dw_ustack(1)); exit(); }}", "-c", "/bin/true"
+    )
+    assert len(done.lines) == 1, done
+
+
+def entry(path: str) -> int:
+    """Where an ELF program begins (e_entry)."""
+    return int.from_bytes(Path(path).read_bytes()[24:32], "little")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from cygnet.kernel.features import has
 
-FEATURES = ("kprobe", "kprobe_multi", "uprobe", "uprobe_multi", "btf", "ringbuf", "raw_tracepoint")
+FEATURES = ("kprobe", "kprobe_multi", "uprobe", "uprobe_multi", "btf", "ringbuf", "raw_tracepoint", "may_goto")
 
 
 def test_another_kernel_with_the_features_it_is_for() -> None:

@@ -289,7 +289,7 @@ _PROBES: dict[str, Callable[[], bool]] = {
     "batch": _batch,
     "raw_tracepoint": _prog(bpf.BPF_PROG_TYPE_RAW_TRACEPOINT),
     "tracing": _prog(bpf.BPF_PROG_TYPE_TRACING),
-    "may_goto": lambda: loads(insn(0xE5, off=0), R0_IS_0, EXIT),
+    "may_goto": lambda: loads(R0_IS_0, insn(0xE5, off=1), R0_IS_0, EXIT),  # 6.12 refuses a distance of 0
     "movsx": lambda: loads(R0_IS_0, insn(0xBF, off=8), EXIT),
     "bswap": lambda: loads(R0_IS_0, insn(0xD7, imm=16), EXIT),
     "sdiv": lambda: loads(R0_IS_0, insn(0x37, off=1, imm=2), EXIT),

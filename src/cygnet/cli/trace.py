@@ -48,11 +48,14 @@ class _Progress:
 
 
 def _run(request: Request) -> int:
-    from cygnet.session.signals import Signals
+    from cygnet.session.signals import Interrupted, Signals
 
     signals = Signals()  # from here on an interrupt is an event
     try:
         return _compile_and_run(request, signals)
+    except Interrupted as stop:
+        print("Interrupted before all probes were attached", file=sys.stderr)
+        return stop.status
     finally:
         signals.close()
 
@@ -65,9 +68,11 @@ def _compile_and_run(request: Request, signals: Signals) -> int:
     from cygnet.source import Source
 
     options = request.options
-    source = Source(*text(request))
     target = LiveTarget()
+    signals.end_at_once()
+    source = Source(*text(request))
     spec = compiled(source, options, target)
+    signals.at_once = False
     if any(link.kind in _SOME_KERNELS for link in spec.links):
         from cygnet.loader.needs import check
 

@@ -48,7 +48,6 @@ if TYPE_CHECKING:
 
     MakeRuntime = Callable[[dict[str, int]], Opened]
 
-INTERRUPTED = 255  # a signal while loading or attaching
 _NOTIFY = "__BPFTRACE_NOTIFY_PROBES_ATTACHED"
 # The kernel calls the programs of these kinds in the reverse order of attaching.
 _REVERSED = frozenset(("uprobe", "uretprobe", "usdt", "software", "kprobe", "fentry", "fexit"))
@@ -58,7 +57,8 @@ _SCOPED = frozenset(("uprobe", "uretprobe", "usdt", "perf_sample", "software", "
 
 
 def run(spec: ObjectSpec, options: Options, world: World, runtime: MakeRuntime, signals: Signals | None = None) -> int:
-    """Run until the end; gives the exit status. Raises CygnetError for what stops it before it began.
+    """Run until the end; gives the exit status. Raises CygnetError for what stops it before it began, and
+    signals.Interrupted when that is a signal.
 
     `runtime` opens the object with the session's numbers (spec.relocs, kind SESSION): maps made, programs
     loaded. `signals` may have been made earlier, so that one that came meanwhile is not lost.
@@ -66,8 +66,6 @@ def run(spec: ObjectSpec, options: Options, world: World, runtime: MakeRuntime, 
     session = _Session(spec, options, world, signals or Signals())
     try:
         return session.run(runtime)
-    except _Interrupted:
-        return INTERRUPTED
     except BrokenPipeError:
         return 0  # whoever read our output has seen enough
     finally:
@@ -96,7 +94,9 @@ class _Session:
     def run(self, make_runtime: MakeRuntime) -> int:
         self._open_target()
         writer = self._writer()
+        self.signals.end_at_once()
         self.runtime = make_runtime(self._numbers())
+        self.signals.at_once = False
         if self.options.dry_run:
             return 0
         state = self.state = State(self.spec, self.options, self.world, self.runtime.map, self._output(writer))
@@ -242,8 +242,7 @@ class _Session:
             self._say(f"WARNING: {link.probe} is skipped: {error}\n")
 
     def _check_interrupt(self, done: int, total: int) -> None:
-        if self.signals.interrupted:
-            raise _Interrupted
+        self.signals.check()
 
     def _scoped(self, link: LinkSpec) -> LinkSpec:
         """Probes of user space and of perf events look only at the process of -p or -c."""
@@ -356,6 +355,7 @@ class _Session:
             state.out.loss("missed_events", "", count, told)
 
     def close(self) -> None:
+        self.signals.at_once = False
         if self.screen is not None:
             self.screen.end()
         if self.loop is not None:
@@ -392,7 +392,3 @@ def _names_user_addresses(spec: ObjectSpec) -> bool:
 
 class _AllFailed(ProbeError):
     exit_status = 255
-
-
-class _Interrupted(Exception):
-    """A signal came before everything was attached."""

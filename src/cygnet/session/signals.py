@@ -26,18 +26,28 @@ SIGKILL: int = _signal.SIGKILL
 _IMPATIENCE = 0.3
 
 
+class Interrupted(KeyboardInterrupt):
+    """A request to end came before everything was attached; `status` is what shells make of the signal."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(number)
+        self.status = 128 + number
+
+
 class Signals:
     """Notes the signals it watches, from the moment it is made. `fd` is readable when one has come.
 
     Someone who asks again to end, when nobody has taken the first request yet, ends the process there and then:
-    it hangs, most likely in a write to a reader who does not read.
+    it hangs, most likely in a write to a reader who does not read. While `at_once` is set, a request to end raises
+    Interrupted wherever the process is: for compiling and loading, which leave nothing behind.
     """
 
-    __slots__ = ("_arrived", "_asked", "_old", "_old_wakeup", "_write", "fd")
+    __slots__ = ("_arrived", "_asked", "_old", "_old_wakeup", "_write", "at_once", "fd")
 
     def __init__(self, watch: Iterable[int] = (SIGINT, SIGTERM)) -> None:
         self.fd, self._write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         self._arrived: list[int] = []
+        self.at_once = False
         self._asked = 0.0  # when the oldest request to end came that was not taken
         self._old: dict[int, Any] = {}
         self._old_wakeup: int = _signal.set_wakeup_fd(self._write, warn_on_full_buffer=False)
@@ -50,6 +60,9 @@ class Signals:
 
     def _note(self, number: int, frame: object) -> None:
         if number in (SIGINT, SIGTERM):
+            if self.at_once:
+                self.at_once = False
+                raise Interrupted(number)
             if not self.interrupted:
                 self._asked = monotonic()
             elif monotonic() - self._asked > _IMPATIENCE:
@@ -76,6 +89,18 @@ class Signals:
     def interrupted(self) -> bool:
         """Whether SIGINT or SIGTERM has come and was not taken yet."""
         return SIGINT in self._arrived or SIGTERM in self._arrived
+
+    def check(self) -> None:
+        """Raise Interrupted when SIGINT or SIGTERM has come."""
+        for number in self._arrived:
+            if number in (SIGINT, SIGTERM):
+                self.at_once = False
+                raise Interrupted(number)
+
+    def end_at_once(self) -> None:
+        """Set `at_once`, for a request that has come already too."""
+        self.at_once = True
+        self.check()
 
     def close(self) -> None:
         """Put the old handlers back."""

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -174,3 +176,16 @@ def test_an_output_that_knows_few_letters(encoding: str) -> None:
     done = _process(["--help"], stdout=subprocess.PIPE, env={**os.environ, "PYTHONIOENCODING": encoding})
     assert (done.returncode, done.stderr) == (0, b"")
     assert b"[ARGUMENT?]" in done.stdout
+
+
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_an_interrupt_before_a_program_runs(tmp_path: Path, number: int, status: int) -> None:
+    """A program that is still being read stands for one that is still being compiled."""
+    os.mkfifo(tmp_path / "program.bt")
+    code = "from cygnet.cli import main; main()"
+    command = [sys.executable, "-c", code, "trace", str(tmp_path / "program.bt")]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        with open(tmp_path / "program.bt", "wb"):  # opens when the other side reads
+            process.send_signal(number)
+            out, err = process.communicate()
+    assert (process.returncode, out, err) == (status, b"", b"Interrupted before all probes were attached\n")

@@ -34,6 +34,7 @@ from cygnet.errors import ProbeError, UsageError
 from cygnet.session.actions import HANDLERS
 from cygnet.session.options import Options
 from cygnet.session.run import run
+from cygnet.session.signals import Interrupted
 
 PRINTF = Action("printf", 16, ((8, I64),), "n=%d\n")
 TEXT = Action("printf", 32, ((8, string(16)),), "s=%s\n")
@@ -182,10 +183,14 @@ def test_a_signal_ends_the_run(tmp_path: Path, number: int) -> None:
     assert done.out == "n=8\n\n\n@m: 1\n"
 
 
-def test_a_signal_while_attaching(tmp_path: Path) -> None:
-    done = Run(tmp_path, spec(link("tracepoint", "tp")), {"tp": lambda runtime: os.kill(os.getpid(), signal.SIGINT)})
-    assert done.status == 255
-    assert done.runtime.log == ["attach tp", "close"]
+def test_a_signal_while_attaching(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """Nothing more is attached, and neither end nor maps are shown."""
+    one = spec(link("tracepoint", "one"), link("tracepoint", "two"), link("end", "e"))
+    programs: dict[str, Callable[[Any], None]] = {"one": lambda runtime: os.kill(os.getpid(), signal.SIGINT)}
+    with pytest.raises(Interrupted) as stopped:
+        Run(tmp_path, one, programs)
+    assert stopped.value.status == 130
+    assert (tmp_path / "out").read_text() == "" and capfd.readouterr().err == ""
 
 
 def test_a_signal_probe(tmp_path: Path) -> None:

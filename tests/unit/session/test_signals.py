@@ -9,7 +9,7 @@ from time import sleep
 
 import pytest
 
-from cygnet.session.signals import SIGINT, SIGTERM, SIGUSR1, Signals
+from cygnet.session.signals import SIGINT, SIGTERM, SIGUSR1, Interrupted, Signals
 
 _HANGS = """
 import os
@@ -30,6 +30,22 @@ def test_they_are_noted_in_order_and_handed_over_once() -> None:
         assert signals.interrupted
         assert signals.take() == [SIGUSR1, SIGINT, SIGINT]
         assert not signals.any and signals.take() == []
+    finally:
+        signals.close()
+
+
+@pytest.mark.parametrize("number", [SIGINT, SIGTERM])
+def test_a_request_to_end_raises_where_nothing_is_left_behind(number: int) -> None:
+    signals = Signals()
+    try:
+        signals.end_at_once()
+        with pytest.raises(Interrupted) as stopped:
+            os.kill(os.getpid(), number)
+        assert stopped.value.status == 128 + number
+        os.kill(os.getpid(), number)  # its echo, while things are closed
+        with pytest.raises(Interrupted):  # and one that came before
+            signals.end_at_once()
+        assert not signals.at_once
     finally:
         signals.close()
 

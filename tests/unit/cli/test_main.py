@@ -184,8 +184,8 @@ def test_an_interrupt_before_a_program_runs(tmp_path: Path, number: int, status:
     os.mkfifo(tmp_path / "program.bt")
     code = "from cygnet.cli import main; main()"
     command = [sys.executable, "-c", code, "trace", str(tmp_path / "program.bt")]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
-        with open(tmp_path / "program.bt", "wb"):  # opens when the other side reads
-            process.send_signal(number)
-            out, err = process.communicate()
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    with process, open(tmp_path / "program.bt", "wb"):  # opens when the other side reads
+        process.send_signal(number)
+        out, err = process.communicate()
     assert (process.returncode, out, err) == (status, b"", b"Interrupted before all probes were attached\n")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import lzma
 import os
 import subprocess
 import time
@@ -11,8 +12,10 @@ from pathlib import Path
 import pytest
 
 from cygnet.elf import Elf
+from cygnet.errors import NotSupported
 from cygnet.session.symbols import user as user_module
 from cygnet.session.symbols.maps import ProcessMaps
+from cygnet.session.symbols.objects import MappedObject
 from cygnet.session.symbols.perfmap import PerfMap, perf_map_path
 from cygnet.session.symbols.user import UserSymbols
 
@@ -43,8 +46,8 @@ NAMES = ("plain", "glide", "getpid", "jit", "vdso")
 class Child:
     """A process that waits until `end`, and the addresses it told."""
 
-    def __init__(self, path: Path) -> None:
-        self.process = subprocess.Popen([path], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    def __init__(self, *command: Path | str) -> None:
+        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         assert self.process.stdout is not None
         self.addresses = dict(
             zip(NAMES, (int(word, 16) for word in self.process.stdout.readline().split()), strict=True)
@@ -174,3 +177,51 @@ def test_mappings() -> None:
     assert maps.find(0x452000) is None and maps.find(0x651000) is None and maps.find(0) is None
     anonymous = maps.find(0xE03000)
     assert anonymous is not None and (anonymous.path, anonymous.inode) == ("", 0)
+
+
+def test_a_stripped_program_with_compressed_symbols(program: Path, tmp_path: Path) -> None:
+    """.gnu_debugdata, as Fedora's programs have it (MiniDebugInfo): the functions' symbols alone, and xz."""
+    run = lambda *command: subprocess.run(command, cwd=tmp_path, check=True)  # noqa: E731
+    run("objcopy", "-S", "--remove-section", ".comment", "--keep-symbol=plain", program, "mini")
+    (tmp_path / "mini.xz").write_bytes(lzma.compress((tmp_path / "mini").read_bytes()))
+    run("objcopy", "--strip-all", "--add-section", ".gnu_debugdata=mini.xz", program, "bare")
+    child = Child(tmp_path / "bare")
+    try:
+        at = child.addresses
+        assert UserSymbols().resolve(child.pid, at["plain"] + 1) == ("plain", 1, str(tmp_path / "bare"))
+    finally:
+        child.end()
+
+
+def test_a_stripped_program_whose_debug_file_is_found_by_build_id(program: Path, tmp_path: Path) -> None:
+    """Below its own root folder: /usr/lib/debug/.build-id of a container, not of the system that traces it."""
+    with Elf.open(str(program)) as elf:
+        build_id = elf.build_id
+    assert build_id
+    below = tmp_path / "usr/lib/debug/.build-id" / build_id[:2]
+    below.mkdir(parents=True)
+    run = lambda *command: subprocess.run(command, cwd=tmp_path, check=True)  # noqa: E731
+    run("objcopy", "--only-keep-debug", program, below / f"{build_id[2:]}.debug")
+    run("objcopy", "--strip-all", program, "bare")
+    with Elf.open(str(tmp_path / "bare")) as bare, Elf.open(str(program)) as elf:
+        (plain,) = [symbol for symbol in elf.symbols() if symbol.name == "plain"]
+        offset = elf.file_offset(plain.value)
+        assert MappedObject(bare, str(tmp_path), True).find(offset + 1) == ("plain", 1)
+        assert MappedObject(bare, "/", True).find(offset + 1) is None
+
+
+def test_a_process_in_another_mount_namespace(program: Path) -> None:
+    """Its path names another file here, and its perf map is in its own /tmp."""
+    if os.geteuid() != 0:
+        raise NotSupported("a mount namespace", "root")
+    inside = f"mount -t tmpfs none /mnt && cp {program} /mnt/swan && mount -t tmpfs none /tmp && exec /mnt/swan"
+    child = Child("unshare", "-m", "--propagation", "private", "sh", "-c", inside)
+    try:
+        symbols, at = UserSymbols(), child.addresses
+        assert not Path("/mnt/swan").exists()
+        assert symbols.resolve(child.pid, at["plain"] + 1) == ("plain", 1, "/mnt/swan")
+        Path(f"/proc/{child.pid}/root/tmp/perf-{child.pid}.map").write_text(f"{at['jit']:x} 40 there\n")
+        assert not Path(f"/tmp/perf-{child.pid}.map").exists()
+        assert symbols.resolve(child.pid, at["jit"] + 3) == ("there", 3, "[anon]")
+    finally:
+        child.end()

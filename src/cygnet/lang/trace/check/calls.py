@@ -21,9 +21,7 @@ def check_call(c: Checker, node: InlineCall) -> Type:
     for param, arg, type in zip(node.params, node.args, given):
         info = c.declare(param.var)
         if not info.fixed:
-            declared = c.resolve_type(param.target)
-            if declared is not T.UNKNOWN and not (declared.kind == "str" and not param.target.dims):
-                info.type, info.fixed = declared, True
+            c.declare_type(info, param.target)
         if type.kind == "agg":
             type = T.as_int(type)
         c._give(info, type, arg)
@@ -39,9 +37,7 @@ def _declare_result(c: Checker, node: InlineCall) -> Type:
         return T.NONE
     info = c.declare(node.result)
     if not info.fixed:
-        declared = c.resolve_type(target)
-        if declared is not T.UNKNOWN and not (declared.kind == "str" and not target.dims):
-            info.type, info.fixed = declared, True
+        c.declare_type(info, target)
     return info.type
 
 

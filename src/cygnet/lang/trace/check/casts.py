@@ -8,6 +8,7 @@ from cygnet.lang.trace.check.base import CheckBase, type_is_int
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from cygnet.lang.trace.check.names import VarInfo
     from cygnet.lang.trace.types import Type
 
 
@@ -28,6 +29,15 @@ class CastChecker(CheckBase):
         for dim in reversed(node.dims):
             type = T.Type("array", type.size * (dim or 0), elem=type, length=dim or 0)
         return type
+
+    def declare_type(self, info: VarInfo, target: ast.TypeName) -> None:
+        """A variable of a written type; `string` without a size is sized by inference."""
+        declared = self.resolve_type(target)
+        if declared.kind == "str" and not target.dims:
+            if info.type is T.UNKNOWN:
+                info.type = T.string(1)
+        elif declared is not T.UNKNOWN:
+            info.type, info.fixed = declared, True
 
     def _base_type(self, node: ast.TypeName) -> Type | None:
         if node.of is not None:

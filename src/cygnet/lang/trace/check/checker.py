@@ -495,11 +495,7 @@ class Checker(ExprChecker):
         info = self.declare(node.var)
         info.let = node.value is None
         if node.target is not None and not info.fixed:
-            declared = self.resolve_type(node.target)
-            if declared.kind == "str" and not node.target.dims:
-                pass  # `string` without a size is sized by inference
-            elif declared is not T.UNKNOWN:
-                info.type, info.fixed = declared, True
+            self.declare_type(info, node.target)
         if type is not None:
             assert node.value is not None
             self._give(info, type, node.value)
@@ -571,15 +567,15 @@ class Checker(ExprChecker):
         self.scope = outer
 
     def expr_InlineCall(self, node: InlineCall) -> Type:
-        from cygnet.lang.trace.check.calls import check_call
+        from cygnet.lang.trace.check import calls
 
-        return check_call(self, node)
+        return calls.check_call(self, node)
 
     def stmt_Return(self, node: ast.Return) -> None:
         if self.function is not None:
-            from cygnet.lang.trace.check.calls import check_return
+            from cygnet.lang.trace.check import calls
 
-            check_return(self, node)
+            calls.check_return(self, node)
         elif node.value is not None:
             self.value(node.value)
 

@@ -246,10 +246,8 @@ class OperatorChecker(CheckBase):
         if left.kind == right.kind == "ptr" and op == "-":
             self._warn_spaces(node, left, right)
             return T.INT64
-        if op in ("&", "|", "^", ">>", "<<", "%", "/", "*"):
-            if left.kind in ("ptr", *T.NUMERIC) and right.kind in ("ptr", *T.NUMERIC):
-                return T.UINT64
-        self.error(f"The {op} operator can not be used on '{T.name(left)}' and '{T.name(right)}'", node.op_span)
+        hints = ["cast the pointer to uint64"] if {left.kind, right.kind} <= {"ptr", *T.NUMERIC} else []
+        self.error(f"The {op} operator can not be used on '{T.name(left)}' and '{T.name(right)}'", node.op_span, hints)
         return T.UNKNOWN
 
     def _warn_spaces(self, node: ast.Binary, left: Type, right: Type) -> None:

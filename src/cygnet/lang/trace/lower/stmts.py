@@ -18,13 +18,21 @@ if TYPE_CHECKING:
     from cygnet.lang.trace.instances import Instance
     from cygnet.lang.trace.lower.calls import Activation
     from cygnet.lang.trace.lower.unit import Layout, Unit
+    from cygnet.source import Span
 
 _GO_ON, _STOP = 0, 1  # what a callback tells the kernel's loop
 #: the frame begins with that word and a pointer to what is too large for it
 _FRAME_HEADER, _FRAME_BYTES, _SMALL = 16, 160, 32
 _FEW = 4
+_SURE = 1024  # rounds that the kernel's budget for loops surely allows, and a loop of so many in another
 _BRANCHES = (ast.If, ast.IfExpr, ast.Ternary, ast.Break, ast.Continue, ast.While, ast.ForRange, ast.ForMap)
 _RETURNED, _BROKE, _LEFT = 1, 2, 3  # what the first word of the frame tells about a callback that stopped
+
+
+def _sure(node: ast.ForRange) -> bool:
+    """Whether a loop is short enough never to be cut."""
+    start, stop = (getattr(bound, "const", None) for bound in (node.start, node.stop))
+    return isinstance(start, int) and isinstance(stop, int) and stop - start <= _SURE
 
 
 class Lowerer(MapLowerer):
@@ -232,11 +240,11 @@ class Lowerer(MapLowerer):
     def stmt_While(self, node: ast.While) -> None:
         b = self.b
         changed = self._hide_variables(node)
-        head, test, body, next_, out = (b.new_block() for _ in range(5))
+        head, test, body, next_, out, cut = (b.new_block() for _ in range(6))
         b.jump(head)
         b.start(head)
         self.memo.append({})
-        b.may_goto(test, out)
+        b.may_goto(test, cut)
         b.open(test)
         self.condition(node.cond, body, out)
         if body.preds:
@@ -252,7 +260,14 @@ class Lowerer(MapLowerer):
                 b.jump(head)
         self.memo.pop()
         b.seal(head)
+        b.open(cut)
+        self._tell_cut(node.cond.span)
+        b.jump(out)
         b.open(out)
+
+    def _tell_cut(self, span: Span) -> None:
+        """The kernel's budget for loops is spent, so that this one ended before its condition said so."""
+        self.runtime_error("The loop was cut: the kernel allows a probe some 8 million rounds or a quarter of a second", span)
 
     def _forget(self, variables: Iterable[object]) -> None:
         """Make numbers unknown to the verifier at the end of a round.
@@ -310,10 +325,11 @@ class Lowerer(MapLowerer):
         b.write(counter, self.b.add(start, self.opaque_zero()))
         changed = self._hide_variables(node)
         head, test, body, next_, out = (b.new_block() for _ in range(5))
+        cut = out if _sure(node) and len(self.exits) < 2 else b.new_block()
         b.jump(head)
         b.start(head)
         self.memo.append({})
-        b.may_goto(test, out)
+        b.may_goto(test, cut)
         b.open(test)
         b.br("slt" if info.type.signed else "ult", b.read(counter), stop, body, out)
         if body.preds:
@@ -331,6 +347,10 @@ class Lowerer(MapLowerer):
                 b.jump(head)
         self.memo.pop()
         b.seal(head)
+        if cut is not out:
+            b.open(cut)
+            self._tell_cut(node.var.span)
+            b.jump(out)
         b.open(out)
 
     def stmt_Break(self, node: ast.Break) -> None:

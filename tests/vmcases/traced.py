@@ -17,6 +17,7 @@ from tests.vmcases.tasks import E2BIG, EFAULT, EINVAL, ENAMETOOLONG, ENOENT, cgr
 
 from cygnet.btf.layout import find_member
 from cygnet.btf.reader import Btf
+from cygnet.errors import CygnetError
 from cygnet.spec.objects import MapSpec
 from cygnet.uapi import bpf
 from cygnet.vm import contexts
@@ -38,8 +39,11 @@ def attach(runtime: Any, kind: str, target: dict[str, Any]) -> Any:
 
 
 def offset(type: str, member: str) -> int:
-    """Where a member of a kernel structure lies."""
-    of = Btf.kernel().find(type)
+    """Where a member of a kernel structure lies; 0 on a kernel without types, which cannot load these programs."""
+    try:
+        of = Btf.kernel().find(type)
+    except CygnetError:
+        return 0
     found = find_member(of, member) if of else None
     assert found is not None, (type, member)
     return found.bit_offset // 8

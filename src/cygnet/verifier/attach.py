@@ -96,6 +96,10 @@ def check(env: Env) -> None:
         return
     if env.attach_func is None:
         raise Reject("Tracing programs must provide btf_id", EINVAL)
+    if prog == "ext":  # only another program's functions, and a spec names none
+        raise Reject("Cannot replace kernel functions", EINVAL)
+    if attach == "TRACE_ITER" and env.attach_func.iterator not in _ITERATORS:
+        raise Reject(f"{env.attach_func.name} is no iterator that programs are for", EINVAL)
     if prog == "lsm":
         if not env.gpl:
             raise Reject("LSM programs must have a GPL compatible license", EINVAL)

@@ -7,7 +7,7 @@ from cygnet.verifier.state import Reject
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
     from typing import Any
 
     from cygnet.spec.objects import FuncInfo, LineInfo, MapSpec
@@ -211,10 +211,25 @@ def _map_of(env: Env, spec: ProgramSpec, at: int, ins: Ins, infos: dict[int, Map
     return info
 
 
+def map_words(spec: ProgramSpec) -> Iterator[tuple[str, int]]:
+    """The numbers of all maps, with what they are called."""
+    for each in spec.maps.values():
+        inner: MapSpec | None = each
+        while inner is not None:
+            for name in ("key_size", "value_size", "max_entries", "flags"):
+                yield f"{name} of map {inner.name!r}", getattr(inner, name)
+            inner = inner.inner
+
+
 def map_info(spec: MapSpec) -> MapInfo:
     from cygnet.facts.maptypes import map_type
 
-    kind = map_type(spec.type)
+    try:
+        kind = map_type(spec.type)
+    except KeyError:
+        from cygnet.errors import UsageError
+
+        raise UsageError(f"{spec.type!r} is no map type") from None
     info = MapInfo(spec.name, kind.name, kind.id, spec.key_size, spec.value_size, spec.max_entries)
     info.spec = spec
     info.flags = spec.flags

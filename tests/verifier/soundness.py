@@ -184,10 +184,15 @@ def check(spec: ProgramSpec, seed: int, counts: dict[str, int]) -> Iterator[str]
         with Machine(what, "jit", seed=seed, verdicts={spec.name: verdict}) as free:
             assert free.program(spec.name).code.verdict is verdict
             counts["unchecked"] += 1
-            for at, each in enumerate(data):
-                got = run(free, spec.name, seed + at, each)
-                if got != results[at]:
-                    yield f"unchecked machine code gives {got}, the interpreter {results[at]}"
+            again = [run(free, spec.name, seed + at, each) for at, each in enumerate(data)]
+            if again != results and not tells_addresses(what, seed, data, results):
+                yield f"unchecked machine code gives {again}, the interpreter {results}"
+
+
+def tells_addresses(what: ObjectSpec, seed: int, data: list[bytes], results: list[int | str]) -> bool:
+    """Does r0 depend on where memory lies? Then another machine, beside the one before, has another result."""
+    with Machine(what, "interpreter", seed=seed) as machine:
+        return [run(machine, what.programs[0].name, seed + at, each) for at, each in enumerate(data)] != results
 
 
 def main(start: int, count: int) -> None:

@@ -46,13 +46,13 @@ def programs(path: str, kind: str | None, attach: str | None) -> Iterator[Judged
     if path.endswith((".s", ".asm")):
         if text is None:
             raise UsageError(f"cannot read {path}: not a text; raw instructions are a FILE.bin")
-        yield _assembled(path, text, kind, attach)
+        yield assembled(path, text, kind, attach)
         return
     digits = _digits(text) if text is not None else data
     if digits is not None:
         yield _plain(path, digits, kind, attach)
     else:
-        yield _assembled(path, text or "", kind, attach)
+        yield assembled(path, text or "", kind, attach)
 
 
 def hexed(digits: str, kind: str | None, attach: str | None) -> Judged:
@@ -107,7 +107,7 @@ def _short(name: str) -> str:
 # -- assembly
 
 
-def _assembled(path: str, text: str, kind: str | None, attach: str | None) -> Judged:
+def assembled(path: str, text: str, kind: str | None, attach: str | None) -> Judged:
     """Assembly; its comments may say what the text cannot: ``# type: xdp``, ``# map: NAME TYPE KEY VALUE ENTRIES``."""
     from cygnet.facts.helpers import helper_id
     from cygnet.isa.asm import assemble_source

@@ -314,6 +314,9 @@ def explain_lock(case: Case) -> None:
         name = case.step.helper if case.step is not None and case.step.helper else "a function"
         case.reason = f"{name} is called while a lock is held{since}; only bpf_spin_unlock may be"
         case.lead = "unlock before, or call it before locking"
+        if name == "bpf_spin_lock":
+            case.reason = f"a second lock is taken while one is held{since}"
+            case.lead = "release the first one before"
     elif "BPF_EXIT" in line or "missing unlock" in line:
         case.reason = f"the program ends while the lock is still held{since}"
         case.lead = "unlock on every path that leaves"

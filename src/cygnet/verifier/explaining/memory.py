@@ -375,7 +375,7 @@ def _frames(case: Case) -> list[tuple[int, int, int]]:
 
 
 def explain_unset_stack(case: Case) -> None:
-    off, size = case.match.number("off"), case.size
+    off, size = case.match.number("off", "off2"), case.size
     where = f"fp{off:+d}" if off is not None else "a place of the stack"
     step = case.step
     who = step.helper if step is not None and step.helper else "this"

@@ -131,8 +131,8 @@ def refine(case: Case) -> None:
         case.kind = pointers.refine_scalar(case)
     elif case.kind == "stack-depth":
         off = case.match.number("off", "off2")
-        if off is not None and off >= -512:
-            case.kind = "out-of-bounds"
+        if off is not None and off >= -512:  # below what was written, for a verifier that minds; or above the frame
+            case.kind = "unset-stack" if off + case.size <= 0 else "out-of-bounds"
     elif case.kind == "unbounded-index" and "max value" in case.match.line and _constant(case):
         case.kind = "out-of-bounds"
     elif case.kind == "out-of-bounds" and _indexed(case):

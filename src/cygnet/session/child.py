@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
 _PR_SET_PDEATHSIG = 1
 _EXEC_FAILED = 127
+_CHILDREN_FAULTS = 8  # of the fields of /proc/PID/stat behind the name (proc(5): cminflt)
 
 
 class Child:
@@ -67,6 +68,17 @@ class Child:
             if pid:
                 self.status = status
         return self.status is not None
+
+    def waited_for_others(self) -> bool:
+        """Whether it started processes and waited for them: known as long as it was not reaped."""
+        if self.status is not None:
+            return False
+        try:
+            with open(f"/proc/{self.pid}/stat", "rb", buffering=0) as file:
+                fields = file.readall().rpartition(b")")[2].split()
+        except OSError:
+            return False
+        return len(fields) > _CHILDREN_FAULTS and fields[_CHILDREN_FAULTS] != b"0"
 
     def reap(self) -> None:
         if self.status is None:

@@ -45,9 +45,9 @@ class Loop:
     after some milliseconds, then ever more seldom, at last every second. `beat` is called every `beat_s` seconds.
     """
 
-    __slots__ = ("_beat_at", "_epoll", "_exit_seen", "_full", "_last_lost", "_last_report", "_lost", "_moved", "_nap", "_rest",
-                 "_rest_until", "beat", "beat_s", "chore", "ended", "on_signal", "reports", "ring", "signals", "state", "stopped",
-                 "words")  # fmt: skip
+    __slots__ = ("_beat_at", "_epoll", "_exit_seen", "_full", "_last_lost", "_last_report", "_lost", "_moved", "_nap",
+                 "_rest", "_rest_until", "beat", "beat_s", "chore", "ended", "on_signal", "read_to", "reports", "ring",
+                 "signals", "state", "stopped", "words")  # fmt: skip
 
     def __init__(self, state: State, ring: Any, control: Words | None, signals: Signals) -> None:
         self.state = state
@@ -68,6 +68,7 @@ class Loop:
         self.beat_s = 1.0
         self._beat_at = 0.0
         self._nap = _FIRST_NAP
+        self.read_to = 0  # where the last batch ended
         self._moved = 0  # bytes read since the last nap
         self._epoll = epoll()
         if ring is not None:
@@ -134,7 +135,7 @@ class Loop:
         batch = self.ring.read_batch()
         if batch is None:
             return False
-        end = batch.end
+        self.read_to = end = batch.end
         self._moved += len(batch.view)
         self.state.feed(batch)
         del batch

@@ -54,6 +54,11 @@ _REVERSED = frozenset(("uprobe", "uretprobe", "usdt", "software", "kprobe", "fen
 _NO_PLACE = frozenset(("begin", "end", "signal", "test", "bench"))
 _MANY = 20  # probes, from which on attaching may take long enough to show how far it has come
 _SCOPED = frozenset(("uprobe", "uretprobe", "usdt", "perf_sample", "software", "hardware", "watchpoint"))
+_USER = frozenset(("uprobe", "uretprobe", "usdt"))
+_WRONG_PROCESS = (
+    "NOTE: no probe fired. The command started other processes, and -c watches the command alone, not what it starts\n"
+    "HINT: give the program itself to -c, or trace without it and test comm or ppid\n"
+)
 
 
 def run(spec: ObjectSpec, options: Options, world: World, runtime: MakeRuntime, signals: Signals | None = None) -> int:
@@ -75,7 +80,7 @@ def run(spec: ObjectSpec, options: Options, world: World, runtime: MakeRuntime, 
 class _Session:
     """What is open during a run, so that it can be closed in any case."""
 
-    __slots__ = ("child", "loop", "options", "out_fd", "pidfd", "runtime", "screen", "signals", "spec",
+    __slots__ = ("_hint", "child", "loop", "options", "out_fd", "pidfd", "runtime", "screen", "signals", "spec",
                  "state", "words", "world")  # fmt: skip
 
     def __init__(self, spec: ObjectSpec, options: Options, world: World, signals: Signals) -> None:
@@ -90,6 +95,7 @@ class _Session:
         self.screen: Screen | None = None
         self.pidfd = -1
         self.out_fd = 1
+        self._hint = False
 
     def run(self, make_runtime: MakeRuntime) -> int:
         self._open_target()
@@ -104,6 +110,7 @@ class _Session:
         state.watch = getattr(self.runtime, "attach", None)
         loop = self.loop = self._loop(state)
         self._run_all("begin")
+        before = loop.ring.available()
         count = self._attach()
         state.out.attached(count)
         self._notify(state)
@@ -119,6 +126,7 @@ class _Session:
             loop.drain()
         else:
             loop.run()
+            self._hint = self._seems_to_watch_the_wrong_process(loop, before)
         self._finish(state, loop)
         return state.status
 
@@ -326,7 +334,16 @@ class _Session:
         self._losses(state, loop)
         if self.spec.settings.get("print_maps_on_exit", True):
             state.print_maps()
+        if self._hint and not state.has_values():
+            self._say(_WRONG_PROCESS)
         state.out.end()
+
+    def _seems_to_watch_the_wrong_process(self, loop: Loop, before: int) -> bool:
+        """Nothing came of user-space probes, and the command of -c left the work to others."""
+        kinds = {link.kind for link in self.spec.links} - _NO_PLACE
+        if self.child is None or not kinds or not kinds <= _USER or loop.ring.available():
+            return False
+        return loop.read_to <= before and self.child.waited_for_others()
 
     def _let_go(self) -> None:
         """A process that waits to be watched does so no longer."""

@@ -83,6 +83,10 @@ class State:
             if limit.suppressed:
                 self.out.suppressed(action, what, limit.suppressed)
 
+    def has_values(self) -> bool:
+        """Whether any map holds anything."""
+        return any(self.reader(name).read() for name in self._views)
+
     # ── events ──
 
     def _format(self, action: int) -> Any:

@@ -16,6 +16,7 @@ from cygnet.errors import ElfError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from array import array
     from collections.abc import Iterator
 
     from cygnet.elf.reader import Elf
@@ -26,7 +27,9 @@ _FUNCTIONS = frozenset((n.STT_FUNC, n.STT_GNU_IFUNC))
 _LONGEST_CHAIN = 64
 _TABLE_SHIFT = 31  # an index row: which table, and the symbol's number there
 _ROW_MASK = (1 << _TABLE_SHIFT) - 1
-_LARGEST_SIZE = (1 << 40) - 1
+_WIDE = 24  # bytes of a symbol in a 64-bit file
+_TYPE = 15 << 32  # in its first 8 bytes
+_FUNCTION_HEADS = frozenset((n.STT_FUNC << 32, n.STT_GNU_IFUNC << 32))
 _LARGEST_END = (1 << 64) - 1
 
 
@@ -98,6 +101,31 @@ class SymbolTable:
             raise ElfError(f"symbol name offset {offset} lies outside of the string table", self._string_end)
         end = self._data.find(b"\0", start, self._string_end)
         return self._data[start : end if end >= 0 else self._string_end].decode("utf-8", "replace")
+
+    def functions_by_row(self, first: int) -> tuple[list[int], array[int]]:
+        """(address << 32 | row of each defined function that has a name, the size of every symbol by its row); `first`
+        is added to the rows."""
+        from array import array
+
+        keys: list[int] = []
+        sizes = array("Q")
+        if self._elf.bits == 64 and self._elf.order == _NATIVE == "<":
+            for at in range(0, self.count, _CHUNK):
+                start = self._offset + at * _WIDE
+                words = memoryview(self._data[start : self._offset + min(at + _CHUNK, self.count) * _WIDE]).cast("Q")
+                sizes.frombytes(words[2::3].tobytes())
+                # The first word is the name's offset, then, from bit 32 on, info, other and section.
+                keys += [
+                    value << 32 | row
+                    for row, (head, value) in enumerate(zip(words[::3].tolist(), words[1::3].tolist()), first + at)
+                    if head & _TYPE in _FUNCTION_HEADS and head >> 48 and head & 0xFFFFFFFF
+                ]
+            return keys, sizes
+        for row, (name, info, _, section, value, size) in enumerate(self.rows(), first):
+            sizes.append(size)
+            if info & 15 in _FUNCTIONS and section and name:
+                keys.append(value << 32 | row)
+        return keys, sizes
 
     def __iter__(self) -> Iterator[Symbol]:
         """The symbols that have a name."""
@@ -211,30 +239,36 @@ class AddressIndex:
         self._tables = list(elf.tables())
         if len(self._tables) == 2 and self._tables[0].count >= self._tables[1].count:
             self._tables.pop()  # a whole .symtab has all that .dynsym has
-        keys: list[int] = []  # address, size and row in one number: sorts fast, and takes a third of a tuple's room
+        keys: list[int] = []  # address and row in one number: sorts fast, and takes a third of a tuple's room
+        sizes: list[array[int]] = []
         for number, table in enumerate(self._tables):
-            first = number << _TABLE_SHIFT
-            keys += [
-                row[4] << 72 | min(row[5], _LARGEST_SIZE) << 32 | index
-                for index, row in enumerate(table.rows(), first)
-                if row[1] & 15 in _FUNCTIONS and row[3] and row[0]
-            ]
+            found, held = table.functions_by_row(number << _TABLE_SHIFT)
+            keys += found
+            sizes.append(held)
         keys.sort()
-        self._starts = array("Q", [key >> 72 for key in keys])
+        self._starts = array("Q", [key >> 32 for key in keys])
         self._rows = array("I", [key & 0xFFFFFFFF for key in keys])
-        loaded = [(s.address, s.address + s.size) for s in elf.segments if s.type == n.PT_LOAD]
-        self._reach = array("Q", accumulate(self._ends(keys, loaded), max))
+        if len(sizes) == 1:
+            spans = list(map(sizes[0].__getitem__, self._rows))
+        else:
+            spans = [sizes[row >> _TABLE_SHIFT][row & _ROW_MASK] for row in self._rows]
+        ends = [start + size for start, size in zip(self._starts, spans)]
+        self._end_the_sizeless(
+            ends, spans, [(s.address, s.address + s.size) for s in elf.segments if s.type == n.PT_LOAD]
+        )
+        self._reach = array("Q", accumulate(ends, max))
 
-    def _ends(self, keys: list[int], loaded: list[tuple[int, int]]) -> Iterator[int]:
-        """Where each symbol ends; one without a size at the next one, or with the segment."""
-        starts = self._starts
-        for index, key in enumerate(keys):
-            start, size = key >> 72, key >> 32 & _LARGEST_SIZE
-            if not size:
-                above = bisect_right(starts, start, index)
-                limit = next((end for first, end in loaded if first <= start < end), start + 1)
-                size = (min(starts[above], limit) if above < len(starts) else limit) - start
-            yield min(start + size, _LARGEST_END)
+    def _end_the_sizeless(self, ends: list[int], spans: list[int], loaded: list[tuple[int, int]]) -> None:
+        """A symbol without a size ends at the next one, or with the segment; none ends behind all addresses."""
+        starts, at = self._starts, -1
+        for _ in range(spans.count(0)):
+            at = spans.index(0, at + 1)
+            start = starts[at]
+            above = bisect_right(starts, start, at)
+            limit = next((end for first, end in loaded if first <= start < end), start + 1)
+            ends[at] = min(starts[above], limit) if above < len(starts) else limit
+        if ends and max(ends) > _LARGEST_END:
+            ends[:] = [min(end, _LARGEST_END) for end in ends]
 
     def __len__(self) -> int:
         return len(self._starts)
@@ -243,7 +277,7 @@ class AddressIndex:
         """The function that holds an address, and the distance from its start; None when none does."""
         starts = self._starts
         index = bisect_right(starts, address) - 1
-        best: tuple[tuple[int, int, int], str] | None = None
+        best: tuple[tuple[int, int, int, int], str] | None = None
         last, top = max(index - _LONGEST_CHAIN, -1), starts[index] if index >= 0 else 0
         while index > last and address < self._reach[index]:  # a shorter function may lie inside of a longer one
             start = starts[index]
@@ -255,11 +289,11 @@ class AddressIndex:
             index -= 1
         return None if best is None else (best[1], found)
 
-    def _ranked(self, place: int, distance: int, nearest: bool) -> tuple[tuple[int, int, int], str] | None:
+    def _ranked(self, place: int, distance: int, nearest: bool) -> tuple[tuple[int, int, int, int], str] | None:
         table = self._tables[place >> _TABLE_SHIFT]
         name, info, _, _, _, size = table.row(place & _ROW_MASK)
         if distance >= size and (size or not nearest):
             return None
         text = table.string(name)
         underscores = len(text) - len(text.lstrip("_"))
-        return (int(size != 0), -underscores, int(info >> 4 == n.STB_GLOBAL)), text
+        return (int(size != 0), -underscores, int(info >> 4 == n.STB_GLOBAL), size), text

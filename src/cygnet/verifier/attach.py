@@ -20,30 +20,34 @@ _DISABLED_HOOKS: Final = frozenset(
     "vm_enough_memory inode_need_killpriv inode_getsecurity inode_listsecurity inode_copy_up_xattr getselfattr"
     " getprocattr setprocattr secctx_to_secid secid_to_secctx ismaclabel".split()
 )
+# Hooks whose arguments are being made or taken apart
+_UNTRUSTED_HOOKS: Final = frozenset(
+    "bpf_map_free bpf_prog_free file_alloc_security file_free_security sk_alloc_security sk_free_security"
+    " task_free".split()
+)
 _MAX_ERRNO: Final = 4095
 
 # What an iterator hands over (kernel: the ctx_arg_info of its registration): name → (place of the argument, what)
 _TASK: Final = ((8, "task_struct", MAYBE_NULL | TRUSTED),)
 _ITERATORS: Final[dict[str, tuple[tuple[int, str, int], ...]]] = {
     "task": _TASK,
-    "task_file": (*_TASK, (24, "file", MAYBE_NULL | TRUSTED)),
-    "task_vma": (*_TASK, (16, "vm_area_struct", MAYBE_NULL)),
+    "task_file": ((8, "task_struct", MAYBE_NULL), (24, "file", MAYBE_NULL)),
+    "task_vma": ((8, "task_struct", MAYBE_NULL), (16, "vm_area_struct", MAYBE_NULL)),
     "bpf_map": ((8, "bpf_map", MAYBE_NULL | TRUSTED),),
-    "bpf_prog": ((8, "bpf_prog", MAYBE_NULL | TRUSTED),),
-    "bpf_link": ((8, "bpf_link", MAYBE_NULL | TRUSTED),),
+    "bpf_prog": ((8, "bpf_prog", MAYBE_NULL),),
+    "bpf_link": ((8, "bpf_link", MAYBE_NULL),),
     "cgroup": ((8, "cgroup", MAYBE_NULL | TRUSTED),),
     "tcp": ((8, "sock_common", MAYBE_NULL | TRUSTED),),
     "udp": ((8, "udp_sock", MAYBE_NULL | TRUSTED),),
-    "unix": ((8, "unix_sock", MAYBE_NULL | TRUSTED),),
+    "unix": ((8, "unix_sock", MAYBE_NULL),),
     "netlink": ((8, "netlink_sock", MAYBE_NULL),),
     "ipv6_route": ((8, "fib6_info", MAYBE_NULL),),
     "ksym": ((8, "kallsym_iter", MAYBE_NULL),),
     "kmem_cache": ((8, "kmem_cache", MAYBE_NULL | TRUSTED),),
-    "dmabuf": ((8, "dma_buf", MAYBE_NULL | TRUSTED),),
-    "bpf_map_elem": ((8, "bpf_map", MAYBE_NULL | TRUSTED), (16, "", r.RDONLY), (24, "", 0)),
-    "bpf_sk_storage_map": (
-        (8, "bpf_map", MAYBE_NULL | TRUSTED), (16, "sock", MAYBE_NULL | TRUSTED), (24, "", 0)),
-    "sockmap": ((8, "bpf_map", MAYBE_NULL | TRUSTED), (16, "", r.RDONLY), (24, "sock", MAYBE_NULL | TRUSTED)),
+    "dmabuf": ((8, "dma_buf", MAYBE_NULL),),
+    "bpf_map_elem": ((16, "", r.RDONLY), (24, "", 0)),
+    "bpf_sk_storage_map": ((16, "sock", MAYBE_NULL), (24, "", 0)),
+    "sockmap": ((16, "", r.RDONLY), (24, "sock", MAYBE_NULL)),
 }  # fmt: skip
 
 
@@ -186,11 +190,12 @@ def _pointer(env: Env, point: AttachPoint, off: int, type: BtfType, param: str) 
             return access
     target = resolve(type.type)
     if target.kind not in (k.STRUCT, k.UNION):
-        if target.kind in (k.VOID, k.INT, k.ENUM, k.PTR, k.FUNC_PROTO, k.ENUM64):
+        if target.kind in (k.VOID, k.INT, k.ENUM, k.PTR, k.ENUM64):
             return Access()
         why = f"func '{point.name}' arg{off // 8} type {_kind_text(target)} is not a struct"
         raise Reject(f"{why}\n{_invalid(off, 8)}", 13)
-    trusted = env.prog_type in ("lsm", "struct_ops") or env.attach in ("TRACE_RAW_TP", "TRACE_ITER")
+    trusted = env.prog_type == "struct_ops" or env.attach in ("TRACE_RAW_TP", "TRACE_ITER")
+    trusted = trusted or (env.prog_type == "lsm" and point.name.removeprefix("bpf_lsm_") not in _UNTRUSTED_HOOKS)
     kind = r.BTF | (TRUSTED if trusted else 0)
     if param.endswith("__nullable"):
         kind |= MAYBE_NULL

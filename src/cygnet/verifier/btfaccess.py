@@ -85,7 +85,7 @@ def walk(btf: Any, type: BtfType, off: i64, size: i64, stop: bool = False) -> Pl
         if off + size > type.size:
             inner = _flexible(type, off)
             if inner is None:
-                raise Reject(f"access beyond struct {name} at off {off} size {size}", EACCES)
+                raise Reject(f"access beyond struct {name or '(anon)'} at off {off} size {size}", EACCES)
             if inner[0] is None:
                 return Place(SCALAR)
             type, off = inner
@@ -155,7 +155,7 @@ def _member_at(type: BtfType, off: i64, size: i64, flags: i64, stop: bool) -> An
             return _pointer(type, member, inner, off, size, start, width, flags)
         if off + size > end and not flags & UNTRUSTED:
             raise Reject(
-                f"access beyond the end of member {member.name} (mend:{end}) in struct {type.name}"
+                f"access beyond the end of member {member.name} (mend:{end}) in struct {type.name or '(anon)'}"
                 f" with off {off} size {size}",
                 EACCES,
             )
@@ -171,7 +171,7 @@ def _pointer(
 
     if width != size or off != start:
         raise Reject(
-            f"cannot access ptr member {member.name} with moff {start} in struct {type.name}"
+            f"cannot access ptr member {member.name} with moff {start} in struct {type.name or '(anon)'}"
             f" with off {off} size {size}",
             EACCES,
         )

@@ -30,7 +30,7 @@ _CONTEXTS: Final = {
 
 
 class Argument:
-    """`kind`: ctx, scalar, mem, dynptr, btf, arena. `nullable` pointers are checked inside the function."""
+    """`kind`: ctx, scalar, mem, dynptr, btf, untrusted, arena. `nullable` pointers are checked inside the function."""
 
     __slots__ = ("btf", "btf_id", "kind", "nullable", "size")
 
@@ -144,6 +144,8 @@ def _argument(env: Env, sub: Subprog, func: BtfType, index: int) -> Argument:
         target = resolve(type.type)
         if target.kind == k.STRUCT and target.name == "bpf_dynptr":
             return Argument("dynptr")
+        if "untrusted" in tags:
+            return _untrusted(env, index, target, tags)
         if "trusted" in tags:
             return _trusted(env, target, "nullable" in tags)
         if "arena" in tags:
@@ -165,6 +167,20 @@ def _word(type: BtfType) -> str:
     from cygnet.btf.kinds import kind_name
 
     return kind_name(type.kind)
+
+
+def _untrusted(env: Env, index: int, target: BtfType, tags: set[str]) -> Argument:
+    """Anything at all: it is read as memory that may not be there."""
+    from cygnet.btf import kinds as k
+    from cygnet.verifier.kerneltypes import struct_id
+
+    if len(tags) > 1:
+        raise Reject(f"arg#{index} untrusted cannot be combined with any other tags", EINVAL)
+    if target.kind in (k.VOID, k.INT, k.ENUM, k.ENUM64):
+        return Argument("untrusted")
+    made = Argument("untrusted")
+    made.btf, made.btf_id = struct_id(env, target.name)
+    return made
 
 
 def _trusted(env: Env, target: BtfType, nullable: bool) -> Argument:
@@ -198,6 +214,9 @@ def _begins_as(env: Env, argument: Argument) -> RegState:
         new = RegState(r.DYNPTR, 0)
         new.aux, new.map_uid = 1, 1
         new.id = env.new_id()
+    elif argument.kind == "untrusted":
+        new = RegState((r.BTF if argument.btf is not None else r.MEM | r.RDONLY) | r.UNTRUSTED, 0)
+        new.btf, new.btf_id = argument.btf, argument.btf_id
     elif argument.kind == "arena":
         new = unknown()
         new.type = r.ARENA
@@ -218,6 +237,8 @@ def check_arguments(env: Env, sub: Subprog) -> None:
 def _check(env: Env, index: int, argument: Argument) -> None:
     regno = index + 1
     reg = env.regs()[regno]
+    if argument.kind == "untrusted":
+        return
     if argument.kind == "scalar":
         if reg.type != SCALAR:
             raise Reject(f"R{regno} is not a scalar", EINVAL)

@@ -104,7 +104,7 @@ def _check_region(env: Env, helper: Helper) -> None:
 def _tail_call_key(env: Env, meta: Call) -> None:
     info = meta.map
     if info is None or info.kind != "prog_array":
-        return
+        raise Reject("expected prog array map for tail call", EINVAL)
     reg = env.regs()[3]
     if reg.type == r.SCALAR and reg.mask == 0 and 0 <= reg.value < info.entries:
         precision.mark(env, 3)

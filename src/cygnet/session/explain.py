@@ -235,6 +235,10 @@ def text(found: dict[str, Any], *, verbose: bool = False) -> str:
     return "\n".join(lines) + "\n"
 
 
+def _many(count: int, one: str, more: str = "") -> str:
+    return f"{count} {one if count == 1 else more or one + 's'}"
+
+
 def _cut(rows: list[str], verbose: bool, what: str) -> list[str]:
     if verbose or len(rows) <= _SHOWN:
         return rows
@@ -244,7 +248,7 @@ def _cut(rows: list[str], verbose: bool, what: str) -> list[str]:
 def _attach_text(found: dict[str, Any], lines: list[str], verbose: bool) -> None:
     attach = found["attach"]
     kinds = ", ".join([f"{count} {kind}" for kind, count in attach["kinds"].items()])
-    lines.append(f"Attaches to {attach['places']} places, {attach['count']} probes in all: {kinds}")
+    lines.append(f"Attaches to {_many(attach['places'], 'place')}, {_many(attach['count'], 'probe')} in all: {kinds}")
     lines += _cut([f"  {one['probe']:<52} runs {one['program']}" for one in attach["probes"]], verbose, "probes")
 
 
@@ -267,7 +271,7 @@ def _program_text(one: dict[str, Any]) -> str:
     if one["frequency"]:
         rows.append(f"    runs {one['frequency']}")
     if one["loops"]:
-        rows.append("    has loops: it may cost more than that")
+        rows.append("    has loops: it may cost more than that; the kernel cuts them after a quarter of a second")
     calls = [_call_text(name, times) for name, times in one["helpers"].items()]
     rows += [f"    calls {', '.join(calls)}"] if calls else []
     rows += [f"    calls kernel functions {', '.join(one['kfuncs'])}"] if one["kfuncs"] else []
@@ -285,12 +289,12 @@ def _range(least: int, most: int) -> str:
 
 
 def _maps_text(found: dict[str, Any], lines: list[str]) -> None:
-    lines += ["", f"Makes {len(found['maps'])} maps, at most {size_text(found['memory_bytes'])}"]
+    lines += ["", f"Makes {_many(len(found['maps']), 'map')}, at most {size_text(found['memory_bytes'])}"]
     for one in found["maps"]:
         sizes = f"key {one['key_bytes']} B, value {one['value_bytes']} B"
         if one["copies"] > 1:
             sizes += f" × {one['copies']} CPUs"
-        shape = f"{sizes}, {one['max_entries']} entries" if one["type"] != "ringbuf" else "ring"
+        shape = f"{sizes}, {_many(one['max_entries'], 'entry', 'entries')}" if one["type"] != "ringbuf" else "ring"
         row = f"  {one['name']:<16} {one['type']:<13} {shape}; {size_text(one['memory_bytes'])}"
         lines.append(f"{row}; {one['role']}" if one["role"] else row)
 
@@ -302,7 +306,7 @@ def _actions_text(found: dict[str, Any], lines: list[str], verbose: bool) -> Non
         return
     lines += [
         "",
-        f"Sends {len(actions)} kinds of events to user space, through a ring of {size_text(found['ring_bytes'])}",
+        f"Sends {_many(len(actions), 'kind')} of events to user space, through a ring of {size_text(found['ring_bytes'])}",
     ]
     rows = [f"  {one['kind']:<13} {one['record_bytes'] + 8:>5} B a record  {_quoted(one['text'])}" for one in actions]
     lines += _cut(rows, verbose, "kinds")

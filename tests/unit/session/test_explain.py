@@ -109,3 +109,9 @@ def test_long_lists_are_cut_unless_asked_for() -> None:
 
 def test_sizes() -> None:
     assert [size_text(n) for n in (5, 2048, 1536, 8 << 20)] == ["5 B", "2 KiB", "1.5 KiB", "8 MiB"]
+
+
+def test_counts_are_told_in_english() -> None:
+    from cygnet.session.explain import _many
+
+    assert (_many(1, "probe"), _many(0, "probe"), _many(2, "entry", "entries")) == ("1 probe", "0 probes", "2 entries")

@@ -526,6 +526,8 @@ class Checker(ExprChecker):
         self.loops += 1
         self.block(node.body)
         self.loops -= 1
+        if getattr(node.cond, "const", None) and not any(map(_leaves, ast.walk(node.body))):
+            self.warn("this loop never ends by itself: the kernel cuts it after a quarter of a second", node.cond.span)
 
     def stmt_Unroll(self, node: ast.Unroll) -> None:
         self.value(node.count)
@@ -586,6 +588,11 @@ class Checker(ExprChecker):
     def stmt_Continue(self, node: ast.Continue) -> None:
         if not self.loops:
             self.error("continue outside of a loop", node.span)
+
+
+def _leaves(node: ast.Node) -> bool:
+    """Whether a statement in a loop may end it."""
+    return isinstance(node, (ast.Break, ast.Return)) or (isinstance(node, ast.Call) and node.name == "exit")
 
 
 def clock_of(call: ast.Call) -> str:

@@ -267,7 +267,8 @@ class Lowerer(MapLowerer):
 
     def _tell_cut(self, span: Span) -> None:
         """The kernel's budget for loops is spent, so that this one ended before its condition said so."""
-        self.runtime_error("The loop was cut: the kernel allows a probe some 8 million rounds or a quarter of a second", span)
+        limit = "a quarter of a second (before Linux 6.15: 8 million rounds)"
+        self.runtime_error(f"The loop was cut: the kernel allows the loops of a probe {limit}", span)
 
     def _forget(self, variables: Iterable[object]) -> None:
         """Make numbers unknown to the verifier at the end of a round.

@@ -7,6 +7,7 @@ import re
 import shutil
 import struct
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,7 @@ from cygnet.isa.encode import encode
 from cygnet.kernel.target import LiveTarget
 from cygnet.loader.runtime import kernel_runtime
 from cygnet.probes import point
+from cygnet.probes.hardware import EVENTS
 from cygnet.probes.listing import list_probes
 from cygnet.probes.model import Match, Options, Part
 from cygnet.spec.objects import MapSpec, ObjectSpec, ProgramSpec
@@ -247,3 +249,14 @@ def test_functions_that_the_kernel_has_not(kind: str) -> None:
     assert caught.value.hints == (f"did you mean {kind}:vfs_read?",)
     with pytest.raises(ProbeError, match="the kernel has no function no_such_function_at_all"):
         expand(f"{kind}:no_such_function_at_all")
+
+
+def test_hardware_events_are_compiled_and_loaded() -> None:
+    """All of them, whether the machine has counters or not; to attach needs one."""
+    events = list(EVENTS)
+    assert "cycles" in events and "branch-misses" in events
+    script = " ".join(f"hardware:{event}:1000 {{ @[comm] = count(); }}" for event in events)
+    entry = "import sys; from cygnet.cli import main; sys.exit(main(sys.argv[1:]))"
+    command = [sys.executable, "-c", entry, "trace", "--dry-run", "-e", script]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr

@@ -260,3 +260,14 @@ def test_what_needs_unsafe_is_refused_without_it() -> None:
     done = trace("-e", 'begin { system("echo hi"); }')
     assert done.status == 1 and "unsafe" in done.err
     assert trace("-q", "--unsafe", "-e", 'begin { system("echo hi"); }').out == "hi\n\n"
+
+
+def test_an_enumeration_in_a_tracepoint_has_names() -> None:
+    """The kernel says why it drops a datagram that nobody waits for; its own BTF knows the number's name."""
+    code = "import socket; socket.socket(socket.AF_INET, socket.SOCK_DGRAM).sendto(b'x', ('127.0.0.1', 9))"
+    program = 'tracepoint:skb:kfree_skb /pid == cpid/ { printf("%s=%d\\n", args.reason, args.reason); @[args.reason] = count(); }'
+    done = trace("-q", "-c", f"{sys.executable} -c '{code.replace(chr(39), chr(34))}'", "-e", program)
+    listed = trace("-lv", "enum skb_drop_reason").out
+    number = listed.partition("SKB_DROP_REASON_NO_SOCKET = ")[2].partition(",")[0]
+    assert f"SKB_DROP_REASON_NO_SOCKET={number}\n" in done.out
+    assert "@[SKB_DROP_REASON_NO_SOCKET]: 1\n" in done.out

@@ -80,6 +80,10 @@ class Instance:
             return _c_type(arg.type, types, space)
         if arg.type == "bool":
             return T.BOOL
+        if arg.type.startswith("enum "):
+            enum = types.find("enum", arg.type[5:])
+            if enum is not None and enum.size == arg.value_size:
+                return enum
         return T.INTS.get((arg.value_size, arg.value_signed), T.UINT64)
 
 

@@ -44,6 +44,7 @@ class Lowerer(MapLowerer):
         self.expr_table = ast.handlers(self, "low_")
         self.stmt_table = ast.handlers(self, "stmt_")
         self._callbacks = 0
+        self.counted: list[VarInfo] = []  # what the loop that is being lowered counts in the shared frame
         self.active: list[Activation] = []  # user functions whose bodies are being lowered
         self.types: Any = None
         self.only_pid = False
@@ -368,6 +369,8 @@ class Lowerer(MapLowerer):
         if which == 0:
             assert self.frame is not None
             self.b.store(self.frame, self.const(_BROKE), 8)
+        else:
+            self._blur(self.counted)
         self.b.ret(self.const(_STOP if which == 0 else _GO_ON))
 
     def low_InlineCall(self, node: InlineCall) -> Value | Mem | Gen:
@@ -410,6 +413,7 @@ class Lowerer(MapLowerer):
         layout = self.unit.layout(node.map.name)
         b = self.b
         after = b.new_block()
+        self._blur(self._counted(node))
         for map, key in layout.stores:
             assert self.frame is not None and key is not None
             name = self._callback(node, layout, map, key)
@@ -430,6 +434,28 @@ class Lowerer(MapLowerer):
         b.jump(after)
         b.open(after)
 
+    def _counted(self, node: ast.ForMap) -> list[VarInfo]:
+        """Numbers of the shared frame that a loop's body changes."""
+        found: list[VarInfo] = []
+        for inner in ast.walk(node.body):
+            target = inner.target if isinstance(inner, ast.Assign) else None
+            if isinstance(inner, ast.Unary) and inner.op in ("++", "--"):
+                target = inner.operand
+            info = self.instance.variables.get(id(target)) if isinstance(target, ast.Var) else None
+            if info is not None and info not in found and info.type.kind in T.NUMERIC:
+                if not self.captured.get(info, (True, 0))[0]:
+                    found.append(info)
+        return found
+
+    def _blur(self, variables: list[VarInfo]) -> None:
+        """Make numbers unknown to the verifier between the rounds of a callback, which it follows until a round begins
+        as an earlier one did: a counter that it knows would make each of them a new one, for minutes."""
+        for info in variables:
+            place = self.variable_place(info)
+            assert place is not None
+            known = self.b.load(place.addr, 8, place.offset)
+            self.b.store(place.addr, self.b.add(known, self.opaque_zero()), 8, place.offset)
+
     def _left(self, word: Value) -> None:
         """After a loop: the function around it may have been left."""
         b, active = self.b, self.active[-1]
@@ -447,11 +473,12 @@ class Lowerer(MapLowerer):
         """The loop's body as a function of (map, key, value, frame)."""
         self._callbacks += 1
         name = f"{self.name}_loop{self._callbacks}"
-        saved = (self.b, self.frame, self.large, self.memo, self.slots, self.exits, self.depth)
+        saved = (self.b, self.frame, self.large, self.memo, self.slots, self.exits, self.depth, self.counted)
         main_first = list(self.functions)
         self.b = self._function(name, "callback", ("map", "map_value", "map_value", "stack"))
         self.memo, self.slots, self.exits, self.depth = [{}], {}, [(None, None)], self.depth + 1
         self.b.span = node.span
+        self.counted = self._counted(node)
         self.frame = self.b.param(3)
         if self.large is not None:
             self.large = self.b.load_pointer(self.frame, 8, "map_value")
@@ -465,8 +492,9 @@ class Lowerer(MapLowerer):
             del self.views[info]
         self.block(node.body)
         if not self.b.ended:
+            self._blur(self.counted)
             self.b.ret(self.const(_GO_ON))
-        self.b, self.frame, self.large, self.memo, self.slots, self.exits, self.depth = saved
+        self.b, self.frame, self.large, self.memo, self.slots, self.exits, self.depth, self.counted = saved
         assert self.functions[: len(main_first)] == main_first
         return name
 

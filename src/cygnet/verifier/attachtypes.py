@@ -26,6 +26,8 @@ _NONE: Final = frozenset(("syscall", "ext"))
 
 def settle(kind: ProgramType, wanted: str, given: str | int) -> str:
     """The attach type that counts; "" for none. Raises Reject for one that loading refuses."""
+    if wanted == "CGROUP_INET_INGRESS":  # its number is 0: as good as none
+        wanted = ""
     if kind.name in _NONE:
         if wanted:
             raise Reject(f"programs of type {kind.name} have no expected_attach_type", EINVAL)

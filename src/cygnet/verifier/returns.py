@@ -48,7 +48,7 @@ def bounds(env: Env) -> _Range | None:
     """What the program may return; None for anything."""
     prog, attach = env.prog_type, env.attach
     if prog in _BOOLEAN:
-        if attach in _ONE:
+        if prog == "cgroup_sock_addr" and attach in _ONE:
             return _Range(1, 1)
         if prog == "cgroup_sock_addr" and attach in ("CGROUP_INET4_BIND", "CGROUP_INET6_BIND"):
             return _Range(0, 3)

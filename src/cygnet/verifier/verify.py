@@ -200,6 +200,8 @@ def _identify(env: Env, spec: ProgramSpec) -> None:
     env.test_invariants = bool(spec.flags & program.F_TEST_REG_INVARIANTS)
     env.uninit_stack = env.target.uninit_stack
     if spec.attach_to:
+        if env.prog_type not in ("tracing", "lsm", "struct_ops", "ext"):
+            raise Reject(f"programs of type {env.prog_type} have no attach_btf_id", EINVAL)
         from cygnet.verifier import attach
 
         env.attach_func = attach.find(env, spec.attach_to)

@@ -2,16 +2,28 @@
 
 from __future__ import annotations
 
+import random
 import shutil
 import subprocess
 from pathlib import Path
 
 import pytest
+from tests.verifier import corpus
 from tests.verifier.judge import Judge
 from tests.verifier.mistakes import MISTAKES, Mistake, made
 
 import cygnet
-from cygnet.errors import NotSupported
+from cygnet.btf import Btf
+from cygnet.errors import KernelVerifierError, NotSupported
+from cygnet.facts.progtypes import program_type
+from cygnet.isa.asm import assemble
+from cygnet.isa.encode import encode
+from cygnet.lang.trace.diagnostics import render
+from cygnet.loader.runtime import kernel_runtime
+from cygnet.source import Source
+from cygnet.spec.objects import FuncInfo, LineInfo, MapSpec, ObjectSpec, ProgramSpec
+from cygnet.spec.relocs import Reloc
+from cygnet.uapi import bpf
 from cygnet.verifier.explaining.case import About
 from cygnet.verifier.explaining.logtext import sections
 from cygnet.verifier.explaining.story import of_log
@@ -111,3 +123,55 @@ def test_what_bpftool_says_of_c(kind: str, tmp_path: Path) -> None:
     told = " ".join([found.reason, *[note.text for note in found.path]])
     assert not [word for word in words if word not in told]
     assert fix in "\n".join(found.fix)
+
+
+def test_a_sample_of_the_corpus() -> None:
+    """Where both verifiers say the same, both explanations name the same class and instruction."""
+    cases = list(corpus.read())
+    random.Random(5).shuffle(cases)
+    types = Btf.kernel()
+    compared, differ = 0, []
+    with Judge() as judge:
+        for case in cases[:250]:
+            spec = corpus._Build(case, types).spec()
+            error = cygnet.verify(spec, kernel_btf=types).error
+            opinion = judge.load(spec)
+            if (
+                error is None
+                or opinion.accepted is not False
+                or opinion.reason != error.reason.splitlines()[-1].strip()
+            ):
+                continue
+            found = sections(opinion.log)
+            theirs = of_log(found[0].lines, About(program_type(spec.type).name)) if found else None
+            ours = error.explanation
+            compared += 1
+            if theirs is None or theirs.kind != ours.kind or theirs.insn not in (None, ours.insn):
+                differ.append((case.name, ours, theirs, opinion.log))
+    assert not differ
+    assert compared > 80
+
+
+def test_a_refused_load_is_explained() -> None:
+    """What `cygnet trace` would print when the kernel refuses what the compiler made: in the words of the program."""
+    text = "tracepoint:syscalls:sys_enter_read { @n[pid] = $value + 1 }"
+    place = text.index("$value")
+    code = assemble("*(u32 *)(r10 -4) = 0\nr2 = r10\nr2 += -4\nr1 = 0 ll\ncall 1\nr1 = *(u64 *)(r0 +0)\nr0 = 0\nexit\n")
+    program = ProgramSpec(
+        "probe",
+        bpf.BPF_PROG_TYPE_TRACEPOINT,
+        encode(code),
+        (Reloc(3, "map", "n", "imm64"),),
+        (FuncInfo(0, "probe", "main"),),
+        (LineInfo(0, 1, 1, text, 0, len(text)), LineInfo(6, 1, place + 1, "$value", place, place + 6)),
+        source="stdin",
+    )
+    spec = ObjectSpec((program,), (MapSpec("n", bpf.BPF_MAP_TYPE_HASH, 4, 8, 16),))
+    with pytest.raises(KernelVerifierError) as caught:
+        kernel_runtime(spec, source=Source("stdin", text)).close()
+    shown = render(caught.value)
+    assert text in shown
+    assert " " * place + "~" * len("$value") in shown
+    assert "NULL" in shown and "`n`" in shown and "bpf_map_lookup_elem" in shown
+    assert caught.value.explanation.kind == "null-check"
+    assert "if ($value != 0)" in caught.value.explanation.fix[0]

@@ -13,7 +13,11 @@ if TYPE_CHECKING:
 
 
 def locate(error: KernelVerifierError, program: ProgramSpec, source: Source | None) -> None:
-    """Give the error the span of the line that its instruction stems from, or at least a hint with the line."""
+    """Give the error the span of the line that its instruction stems from, or at least a hint with the line.
+
+    Its hints and `explanation` say what the mistake is, and what to write instead.
+    """
+    _explain(error, program, source)
     if error.insn is None:
         return
     line = line_of(program, error.insn)
@@ -22,4 +26,20 @@ def locate(error: KernelVerifierError, program: ProgramSpec, source: Source | No
     if source is not None and source.name == program.source:
         error.span = Span(source, line.start, line.end)
         return
-    error.hints = (*error.hints, f"{program.source}:{line.line}:{line.col}: {line.text.strip()}")
+    error.hints = (f"{program.source}:{line.line}:{line.col}: {line.text.strip()}", *error.hints)
+
+
+def _explain(error: KernelVerifierError, program: ProgramSpec, source: Source | None) -> None:
+    from cygnet.facts.progtypes import program_type
+    from cygnet.verifier.explaining.case import About
+    from cygnet.verifier.explaining.logtext import sections
+    from cygnet.verifier.explaining.story import of_log
+
+    own = source if source is not None and source.name == program.source else None
+    for section in sections(error.log)[:1]:
+        found = of_log(section.lines, About(program_type(program.type).name, program, own))
+        if found is not None:
+            if error.insn is None:
+                error.insn = found.insn
+            error.hints = (*error.hints, f"{found.title}: {found.reason}", *found.hints())
+            error.explainer = lambda: found

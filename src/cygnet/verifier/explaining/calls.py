@@ -353,3 +353,10 @@ def explain_state(case: Case) -> None:
     if links and links[-1].at >= 0:
         case.note("cause", f"r{reg} is {case.origin(links)}", links[-1].at)
     case.lead = "make it with its constructor first, and hand it to its destructor once"
+
+
+def explain_field(case: Case) -> None:
+    case.reason = case.match.line
+    case.lead = (
+        "locks, timers, kernel pointers, lists and trees in a value are for the functions that are made for them"
+    )

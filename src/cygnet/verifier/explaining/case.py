@@ -203,6 +203,10 @@ class Case:
         if self.dialect == "asm":
             return ""
         pattern = _TRACED if self.dialect == "trace" else _ASSIGNED
+        if self.dialect == "trace" and self.step is not None:  # its spans are expressions: the nearest says most
+            found = pattern.search(self.code(self.at))
+            if found is not None:
+                return found[0]
         for link in links:
             if link.at >= 0 and link.what in ("call", "load", "move", "alu", "map", "constant"):
                 found = pattern.search(self.code(link.at))

@@ -38,6 +38,8 @@ TITLES = {
     "read-only": "memory that may only be read is written",
     "wrong-argument": "an argument of the wrong kind",
     "object-state": "a dynptr or iterator in the wrong state",
+    "special-field": "a special field of a value is used like plain memory, or in the wrong place",
+    "bad-spill": "a pointer is stored where pointers cannot be kept",
     "critical-section": "a critical section (RCU, preemption, interrupts) is left or used wrongly",
     "bad-jump": "a jump or the end of the code leads out of the program",
     "bad-instruction": "something that is no instruction",
@@ -68,6 +70,18 @@ _PATTERNS = (
         r"|BPF_EXIT.*lock",
     ),
     (
+        "sleepable",
+        r"might sleep|sleepable (helper|func|kfunc)|that may sleep|must be sleepable|can be sleepable|use sleepable"
+        r"|Sleepable programs|is sleepable within|Syscall programs can only be sleepable",
+    ),
+    (
+        "special-field",
+        r"direct access to \w+ is disallowed|cannot be accessed (in)?directly|store to (referenced kptr|uptr)|kptr isn't"
+        r"|doesn't point to ('struct|kptr)|not found at offset|has no valid (bpf_)?\w+$|kptr (in map|has to)|has to have BTF"
+        r"|special fields|kptr access size|accessed indirectly|node_offset|but expected \w+ at offset",
+    ),
+    ("bad-spill", r"cannot spill|invalid size of register spill"),
+    (
         "critical-section",
         r"rcu_read_(un)?lock|RCU (CS|critical)|preempt|IRQ|irq (flag|state|save)|local_irq|unmatched",
     ),
@@ -79,11 +93,6 @@ _PATTERNS = (
     ),
     ("gpl-only", r"from non-GPL compatible|GPL compatible license"),
     (
-        "sleepable",
-        r"might sleep|sleepable (helper|func|kfunc)|that may sleep|must be sleepable|can be sleepable|use sleepable"
-        r"|Sleepable programs|is sleepable within|Syscall programs can only be sleepable",
-    ),
-    (
         "helper-not-allowed",
         r"program of this type cannot use helper (?P<helper>\w+)#(?P<number>\d+)"
         r"|(unknown|invalid) func (?P<func>\w+)#(?P<n>-?\d+)|helper call is not allowed in probe"
@@ -94,6 +103,7 @@ _PATTERNS = (
         "wrong-map",
         r"cannot pass map_type (?P<map_type>\d+) into func (?P<helper>\w+)#\d+|expected=map_ptr|fd -?\d+ is not pointing to valid"
         r"|pointer in R\d isn't map pointer|invalid map_ptr|doesn't match map pointer|map_ptr access not supported"
+        r"|callback function not allowed for map|expected prog array map"
         r"|no direct value access support|Only one arena|map type .* is not|doesn't support .* map",
     ),
     (
@@ -159,7 +169,7 @@ _PATTERNS = (
     (
         "out-of-bounds",
         r"invalid access to (?P<what>map value|map key|memory|flow keys)|R(?P<reg>\d+) min value is outside of the allowed"
-        r"|access beyond|out of bounds|invalid \w+ (buffer )?access[:]? off=|R(?P<r3>\d+) is \S+ invalid negative access"
+        r"|access beyond|out of bounds|cannot access ptr member|doesn't have field at|invalid \w+ (buffer )?access[:]? off=|R(?P<r3>\d+) is \S+ invalid negative access"
         r"|invalid access to map value pointer",
     ),
     (
@@ -183,13 +193,13 @@ _PATTERNS = (
     (
         "bad-type",
         r"func_info|BTF|prototype|Global function|Arg#\d|Caller passes invalid args|arg#\d+ (pointer type|reference type)"
-        r"|without BTF",
+        r"|without BTF|only allowed in functions that return|type ID argument",
     ),
     (
         "wrong-argument",
         r"R(?P<reg>\d+) type=(?P<type>\w+) expected=(?P<expected>.*)|arg#?(?P<arg>\d+)|R(?P<r2>\d+) is of type"
         r"|R(?P<r3>\d+) (must be|is not a|doesn't have|does not point|has no valid|must have)|R\d+ is ptr_"
-        r"|string is not zero|Invalid format|kernel function|must be a known constant|ptr_",
+        r"|at the time of BPF_LD_ABS|string is not zero|Invalid format|kernel function|must be a known constant|ptr_",
     ),
     (
         "bad-instruction",
@@ -240,16 +250,10 @@ def classify(reason: Sequence[str]) -> Match:
     return Match("other", reason[0] if reason else "", {})
 
 
+#: kinds whose patterns are so wide that other texts match them too
+_LOOSE = frozenset(("object-state", "bad-type", "bad-attach", "wrong-argument", "critical-section", "special-field"))
+
+
 def known(line: str) -> bool:
-    """Is this a sentence of a verifier that says why, by itself? Only the ones that nothing else would say."""
-    for kind, pattern in _table():
-        found = pattern.match(line)
-        if found is not None and kind not in (
-            "object-state",
-            "bad-type",
-            "bad-attach",
-            "wrong-argument",
-            "critical-section",
-        ):
-            return True
-    return False
+    """Is this a sentence of a verifier that says why, by itself?"""
+    return any(kind not in _LOOSE and pattern.search(line) is not None for kind, pattern in _table())

@@ -17,6 +17,7 @@ _BULLET = re.compile(r"^(?:\s*[|>│]\s|\t+)")
 _HEAD = re.compile(
     r"^(?:\d+: (?:\([0-9a-f]{2}\)|R\d|R10)|; |func#\d+ @|from \d+ to \d+|arg#\d|processed \d+ insns|R\d+[ (=])"
 )
+_TOOL = re.compile(r"^(?:Error|Warning|Failed|failed|Traceback|load program|sudo |[$#] |  File |Exception|field \w+: )")
 _MOST_LINES = 200_000
 
 
@@ -72,15 +73,22 @@ def _marked(lines: list[str]) -> list[Section]:
 
 def _unmarked(lines: list[str]) -> list[Section]:
     """From the first line that looks like a log's on. What a tool said before it is dropped."""
+    program = next((named[1] for named in map(_PROGRAM.search, lines) if named is not None), "")
     lines = [_LOADER.sub("", line) for line in lines]
-    program = ""
-    for at, line in enumerate(lines):
-        named = _PROGRAM.search(line)
-        if named is not None:
-            program = named[1]
-        if _HEAD.match(line) or _reason_alone(line):
-            return _split(program, lines[at:])
-    return []
+    begin = _beginning(lines)
+    return [] if begin < 0 else _split(program, [line for line in lines[begin:] if not _TOOL.match(line)])
+
+
+def _beginning(lines: list[str]) -> int:
+    """The index of the first line, or -1. A program may be refused with a reason and statistics alone."""
+    from cygnet.verifier.explaining.kinds import known
+
+    heads = [at for at, line in enumerate(lines) if _HEAD.match(line)]
+    if heads and not lines[heads[0]].startswith("processed "):
+        return heads[0]
+    if heads:
+        return max(heads[0] - 12, 0)
+    return next((at for at, line in enumerate(lines) if known(line)), -1)
 
 
 def _split(program: str, lines: list[str]) -> list[Section]:
@@ -88,14 +96,8 @@ def _split(program: str, lines: list[str]) -> list[Section]:
     found = [Section(program, [])]
     for line in lines:
         if found[-1].lines and found[-1].lines[-1].startswith("processed "):
-            if not _HEAD.match(line):
+            if not _HEAD.match(line) or line.startswith("processed "):
                 continue
             found.append(Section(program, []))
         found[-1].lines.append(line)
     return found
-
-
-def _reason_alone(line: str) -> bool:
-    from cygnet.verifier.explaining.kinds import known
-
-    return known(line)

@@ -414,3 +414,11 @@ def explain_read_only(case: Case) -> None:
     if links:
         case.note("cause", f"{case.name(reg, links)} is {case.origin(links)}", links[-1].at)
     case.lead = "write to the stack or to a map of your own instead"
+
+
+def explain_spill(case: Case) -> None:
+    case.reason = "a pointer is kept whole, in an aligned place of 8 bytes of the function's own stack, or not at all"
+    links = case.chain(case.step.src) if case.step is not None and case.step.src >= 0 else []
+    if links and case.step is not None:
+        case.note("cause", f"r{case.step.src} is {case.origin(links)}", links[-1].at)
+    case.lead = "store all 8 bytes of it, at a multiple of 8"

@@ -39,6 +39,8 @@ _EXPLAIN: dict[str, Callable[[Case], None]] = {
     "wrong-argument": calls.explain_argument,
     "object-state": calls.explain_state,
     "critical-section": calls.explain_section,
+    "special-field": calls.explain_field,
+    "bad-spill": memory.explain_spill,
     "bad-jump": flow.explain_jump,
     "bad-instruction": flow.explain_instruction,
 }

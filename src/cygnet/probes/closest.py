@@ -7,6 +7,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 
+_MOST = 3  # steps away, however long the word is
+
+
 def distance(a: str, b: str, limit: int = 1 << 30) -> int:
     """Insertions, deletions, replacements and exchanges of neighbours that turn `a` into `b`.
 
@@ -29,14 +32,24 @@ def distance(a: str, b: str, limit: int = 1 << 30) -> int:
     return old[-1]
 
 
+def _first(pair: tuple[int, str]) -> int:
+    return pair[0]
+
+
 def closest(word: str, names: Iterable[str]) -> str | None:
     """The name that `word` was probably meant to be: at most a third of its letters differ.
 
     Case counts half: a name that differs only in case is nearest of all.
     """
-    best, found = max(1, len(word) // 3), None
+    best, found = min(max(1, len(word) // 3), _MOST), None
     lower = word.lower()
-    for name in names:
+    letters = set(lower)
+    near = [name for name in names if abs(len(name) - len(word)) <= best]
+    # Each step mends two letters at most that are in one of both only. The likely ones first, so that the others need
+    # not be looked at: a kernel has 60,000 names.
+    for strange, name in sorted([(len(letters.symmetric_difference(name.lower())), name) for name in near], key=_first):
+        if strange > 2 * best:
+            break
         cost = distance(lower, name.lower(), best)
         if cost < best or (cost == best and found is None):
             best, found = cost, name

@@ -52,6 +52,25 @@ def allowed(env: Env, number: int) -> bool:
     return True
 
 
+# Hooks where a socket is locked, or nobody else has it yet
+_SOCKOPT_HOOKS: Final = frozenset(
+    "socket_sock_rcv_skb sock_graft inet_csk_clone inet_conn_established socket_post_create socket_socketpair".split()
+)
+
+
+def also(env: Env, number: int) -> bool:
+    """May this program call a helper that its type may not in general?"""
+    if env.attach_func is None:
+        return False
+    if env.attach == "TRACE_ITER":
+        return number in (_SETSOCKOPT, _GETSOCKOPT) and env.attach_func.iterator == "tcp"
+    if env.attach == "LSM_CGROUP":
+        if number in (_SETSOCKOPT, _GETSOCKOPT):
+            return env.attach_func.name.removeprefix("bpf_lsm_") in _SOCKOPT_HOOKS
+        return number in (81, 186, 187)
+    return False
+
+
 # Functions at whose beginning and end bpf_d_path may be called
 _D_PATH: Final = frozenset(
     "security_file_permission security_inode_getattr security_file_open security_path_truncate vfs_truncate"

@@ -70,11 +70,12 @@ def find(env: Env, number: i64) -> Helper:
             raise Reject("program of this type cannot use helper bpf_unspec#0", EINVAL) from None
         raise Reject(f"invalid func unknown#{number}", EINVAL) from None
     programs = helper.programs
-    if env.prog_type not in programs and env.prog_type != "ext":
-        raise Reject(f"program of this type cannot use helper {helper.name}#{number}", EINVAL)
     from cygnet.verifier import helperlists
 
-    if not helperlists.allowed(env, helper.id):
+    also = helperlists.also(env, helper.id)
+    if env.prog_type not in programs and env.prog_type != "ext" and not also:
+        raise Reject(f"program of this type cannot use helper {helper.name}#{number}", EINVAL)
+    if not also and not helperlists.allowed(env, helper.id):
         raise Reject(f"program of this type cannot use helper {helper.name}#{number}", EINVAL)
     env.target.check_helper(helper)
     if helper.gpl_only and not env.gpl and not helperlists.free(env, helper.id):

@@ -10,10 +10,10 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from benchmarks import compiler, cost, firstline, many, sides, startup, stream, vm
+from benchmarks import compiler, cost, firstline, many, sides, startup, stream, verifier, vm
 from benchmarks.report import Row, as_json, describe_machine, show
 
-PARTS = ("startup", "cost", "stream", "firstline", "compiler", "many", "vm")
+PARTS = ("startup", "cost", "stream", "firstline", "compiler", "many", "vm", "verifier")
 
 
 class Setup(NamedTuple):
@@ -61,6 +61,7 @@ MEASURES: dict[str, Callable[[Setup], Iterator[Row]]] = {
     "compiler": lambda s: compiler.measure(s.tracers, 10 if s.quick else 40),
     "many": lambda s: many.measure(s.tools["launch"], s.tracers, s.folder, 1 if s.quick else 3),
     "vm": lambda s: vm.measure(s.folder, 3 if s.quick else 9),
+    "verifier": lambda s: verifier.measure(s.folder, 2 if s.quick else 5),
 }
 
 

@@ -12,8 +12,8 @@ A case begins with ``=== name``. Lines that begin with a dot tell what the progr
     .main proto                         and the program itself
 
 All others are instructions as `cygnet asm` takes them, and ``rN = map NAME``, ``rN = value NAME+OFF``,
-``rN = kernel VARIABLE``, ``rN = func LABEL``, ``rN = type STRUCTURE`` and ``kfunc NAME``. ``{a ~ b ~ c}`` are alternatives: the case is many
-programs, one for each choice; ``$$`` is the end of a line.
+``rN = kernel VARIABLE``, ``rN = func LABEL``, ``rN = type STRUCTURE`` and ``kfunc NAME``. ``{a ~ b ~ c}`` are
+alternatives: the case is many programs, one for each choice; ``$$`` is the end of a line.
 """
 
 from __future__ import annotations

@@ -62,6 +62,17 @@ MISTAKES = (
         ("if r0 == 0 goto",),
     ),
     Mistake(
+        "null_around",
+        "null-check",
+        "r6 = *(u32 *)(r1 +12)\n"
+        + COUNTS
+        + "if r6 == 0 goto use\nif r0 == 0 goto out\nuse: r1 = *(u64 *)(r0 +0)\nout: "
+        + END,
+        "r1 = *(u64 *)(r0 +0)",
+        ("`if r6 == 0 goto use` was taken", "the check of r0 at line 12 is not on this way"),
+        ("if r0 == 0 goto",),
+    ),
+    Mistake(
         "null_arithmetic",
         "null-check",
         COUNTS + "r0 += 4\n" + END,

@@ -44,6 +44,8 @@ class Pair:
 
     def _compare(self) -> str:
         kernel, ours = self.kernel, self.ours
+        if any(text in kernel.reason for text in _BUILD):
+            return ""
         if kernel.accepted and any(text in ours.said for text in _STRICTER):
             return ""
         if kernel.accepted != ours.accepted:
@@ -52,9 +54,7 @@ class Pair:
             return ""
         if "infinite loop" in ours.said and "infinite loop detected" in kernel.log[-400:]:  # with no line of its own
             return ""
-        if any(text in kernel.reason for text in _BUILD):
-            return ""
-        if kernel.reason.startswith("processed "):  # refused in silence
+        if kernel.reason.startswith(("processed ", "0: R1=")):  # refused in silence
             return ""
         if "too complex" in kernel.reason or "too large" in kernel.reason:  # the end of a long log is lost
             return "" if words(kernel.reason) == words(ours.reason) else "reason"

@@ -283,7 +283,7 @@ def _check_use(
     elif kind == "alloc_size":
         if reg.mask:
             raise Reject(f"R{regno} is not a known constant'", EACCES)
-        call.mem_size = reg.value
+        call.mem_size = reg.value & 0xFFFFFFFF
         precision.mark(env, regno)
     elif kind == "func":
         call.subprog = reg.aux

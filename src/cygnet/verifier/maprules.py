@@ -111,7 +111,9 @@ def check_call(env: Env, info: MapInfo | None, helper: str, number: int) -> None
 
 def check_write(info: MapInfo | None, helper: str) -> None:
     """Maps that programs may only read."""
-    if info is not None and info.flags & (1 << 7) and helper in _MUTATORS:
+    if info is None or helper not in _MUTATORS:
+        return
+    if info.flags & (1 << 7) or info.kind in ("devmap", "devmap_hash"):
         raise Reject("write into map forbidden", 13)
 
 

@@ -13,7 +13,7 @@ small number: otherwise it would walk the rest of the program once for each leve
 
 from __future__ import annotations
 
-from cygnet.errors import CygnetError
+from cygnet.errors import SourceError
 from cygnet.ir.core import I64, NONE, Block, Function, Value
 
 TYPE_CHECKING = False
@@ -81,10 +81,21 @@ def enter_scratch(
         _release(function, base, start)
         start += HEADER_BYTES
     if start + size > _VALUE_BYTES:
-        raise CygnetError(f"{function.name} needs {start + size} bytes of scratch memory; there are {_VALUE_BYTES}")
+        raise _too_much(function, start + size)
     writer.end("jump", (), entry)
     function.blocks = [*writer.blocks, fail, *function.blocks]
     return taken, base, start, slot
+
+
+def _too_much(function: Function, size: int) -> SourceError:
+    """The error, at what takes the most."""
+    slots = [value for block in function.blocks for value in block.body if value.op == "slot"]
+    largest = max(slots, key=lambda slot: slot.imm[0], default=None)
+    return SourceError(
+        f"{function.name} needs {size} bytes of scratch memory; there are {_VALUE_BYTES}",
+        function.span if largest is None else largest.span,
+        ["shorten its strings and arrays (max_strlen), or the number of them that are kept at a time"],
+    )
 
 
 def _claim(

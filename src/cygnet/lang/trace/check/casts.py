@@ -30,6 +30,14 @@ class CastChecker(CheckBase):
             type = T.Type("array", type.size * (dim or 0), elem=type, length=dim or 0)
         return type
 
+    def _sized_string(self, node: ast.TypeName) -> Type:
+        """``string[N]``: N counts the NUL."""
+        size = node.dims[0] if node.dims else None
+        if size == 0:
+            self.error("A string has at least one byte, for its end", node.span)
+            return T.UNKNOWN
+        return T.string(size or self.config["max_strlen"])
+
     def declare_type(self, info: VarInfo, target: ast.TypeName) -> None:
         """A variable of a written type; `string` without a size is sized by inference."""
         declared = self.resolve_type(target)
@@ -44,9 +52,10 @@ class CastChecker(CheckBase):
             return self.expr(node.of)
         base = node.base
         if not node.keyword:
+            if base == "string":
+                return self._sized_string(node)
             dim = node.dims[0] if node.dims else None
             special = {
-                "string": T.string(dim or self.config["max_strlen"]),
                 "buffer": T.Type("buf", dim or 64),
                 "inet": T.INET, "mac_address": T.MAC, "ksym_t": T.KSYM, "usym_t": T.USYM, "username": T.USERNAME,
             }.get(base)  # fmt: skip

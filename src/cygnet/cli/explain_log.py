@@ -60,9 +60,8 @@ def run(argv: list[str]) -> int:
         _print(made, section.program or ("stdin" if options.file == "-" else options.file), options.json)
     if found:
         return EXPLAINED
-    from cygnet.errors import UsageError
-
-    raise UsageError(_nothing(text))
+    print(f"ERROR: {_nothing(text)}", file=sys.stderr)
+    return NOTHING
 
 
 def _type(name: str) -> str:
@@ -99,11 +98,11 @@ def _nothing(text: str) -> str:
 
 
 def main(argv: list[str]) -> int:
-    """Run; a text without a refusal ends as one line and status 1."""
+    """Run; what cannot be read ends as one line and status 2."""
     try:
         return run(argv)
     except Exception as error:
         from cygnet.cli.failures import report
 
         report(error)
-        return NOTHING if "no refusal" in str(error) or "no verifier" in str(error) else USAGE
+        return USAGE

@@ -123,13 +123,20 @@ def assembled(path: str, text: str, kind: str | None, attach: str | None) -> Jud
         encode(done.insns),
         _short(path),
         attach or said.get("attach-type") or 0,
-        int(said.get("flags", "0"), 0),
+        _flags(said.get("flags", "0"), path),
         maps,
         license=said.get("license", "GPL"),
         lines=_lines(done.spans, source),
         source=source,
     )
     return Judged(path, spec, source)
+
+
+def _flags(text: str, path: str) -> int:
+    try:
+        return int(text, 0)
+    except ValueError:
+        raise UsageError(f"{path}: flags are a number, not {text!r}") from None
 
 
 def _lines(spans: list[Span], source: Source) -> list[LineInfo]:

@@ -35,7 +35,9 @@ def _options(argv: Sequence[str]) -> Namespace:
     parser.add_argument("--budget", type=int, metavar="N", help="give up after following so many instructions")
     form = parser.add_mutually_exclusive_group()
     form.add_argument("--json", action="store_true", help="print an object for each program")
+    form.add_argument("--states", action="store_true", help="list the instructions with what was known before each")
     form.add_argument("--log", action="store_true", help="print what the kernel's verifier would log")
+    parser.add_argument("--html", metavar="FILE", help="write a page: listing, states, paths, the refused path lit")
     options = parser.parse_args(argv)
     if not options.files and options.hex is None:
         parser.error("give a file or --hex CODE")
@@ -71,10 +73,11 @@ def _judged(program: Judged, options: Namespace) -> bool:
         sys.stdout.write(verdict.log)
     elif options.json:
         _print_json(program, verdict)
-        return verdict.accepted
     else:
         _tell(program, verdict)
-    for warning in verdict.warnings:
+    if options.states or options.html:
+        _record(program, verdict, options)
+    for warning in () if options.json else verdict.warnings:
         print(f"WARNING: {program.name}: {warning}", file=sys.stderr)
     return verdict.accepted
 
@@ -88,6 +91,27 @@ def _tell(program: Judged, verdict: Verdict) -> None:
     from cygnet.verifier.explaining.text import render
 
     sys.stdout.write(render(verdict.error.explanation, program.name, colour()))
+
+
+def _record(program: Judged, verdict: Verdict, options: Namespace) -> None:
+    """Follow it once more, and show where it went."""
+    from cygnet.verifier.explaining.record import record
+
+    recorder = record(program.spec, options.kernel, options.budget)
+    if options.states:
+        from cygnet.verifier.explaining.listing import states_text
+
+        found = verdict.error.explanation if verdict.error is not None else None
+        sys.stdout.write("\n" + states_text(program.spec, recorder, found))
+    if options.html:
+        from cygnet.errors import UsageError
+        from cygnet.verifier.explaining.page import page
+
+        try:
+            with open(options.html, "w", encoding="utf-8", errors="replace") as file:
+                file.write(page(program.name, program.spec, verdict, recorder))
+        except OSError as error:
+            raise UsageError(f"cannot write {options.html}: {error.strerror}") from None
 
 
 def _print_json(program: Judged, verdict: Verdict) -> None:

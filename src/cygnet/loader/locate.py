@@ -36,10 +36,11 @@ def _explain(error: KernelVerifierError, program: ProgramSpec, source: Source | 
     from cygnet.verifier.explaining.story import of_log
 
     own = source if source is not None and source.name == program.source else None
-    for section in sections(error.log)[:1]:
-        found = of_log(section.lines, About(program_type(program.type).name, program, own))
-        if found is not None:
-            if error.insn is None:
-                error.insn = found.insn
-            error.hints = (*error.hints, f"{found.title}: {found.reason}", *found.hints())
-            error.explainer = lambda: found
+    logs = sections(error.log)
+    found = of_log(logs[0].lines, About(program_type(program.type).name, program, own)) if logs else None
+    if found is None:
+        return
+    if error.insn is None:
+        error.insn = found.insn
+    error.hints = (*error.hints, f"{found.title}: {found.reason}", *found.hints())
+    error.explainer = lambda: found

@@ -108,7 +108,7 @@ def _check_words(spec: ProgramSpec, budget: int | None) -> None:
 
 
 def _run(
-    spec: ProgramSpec, target: Target, budget: int | None, log_level: int, kernel_btf: Any
+    spec: ProgramSpec, target: Target, budget: int | None, log_level: int, kernel_btf: Any, recorder: Any = None
 ) -> tuple[Env, Reject | None, str]:
     env = Env([])
     env.target = target
@@ -122,6 +122,8 @@ def _run(
         from cygnet.verifier.log import Log
 
         env.log = Log(log_level)
+    elif recorder is not None:
+        env.log = recorder
     try:
         prepare(env, spec)
         follow(env)

@@ -169,7 +169,9 @@ _PATTERNS = (
     (
         "out-of-bounds",
         r"invalid access to (?P<what>map value|map key|memory|flow keys)|R(?P<reg>\d+) min value is outside of the allowed"
-        r"|access beyond|out of bounds|cannot access ptr member|doesn't have field at|invalid \w+ (buffer )?access[:]? off=|R(?P<r3>\d+) is \S+ invalid negative access"
+        r"|access beyond|out of bounds"
+        r"|cannot access ptr member|doesn't have field at|invalid \w+ (buffer )?access[:]? off="
+        r"|R(?P<r3>\d+) is \S+ invalid negative access"
         r"|invalid access to map value pointer",
     ),
     (

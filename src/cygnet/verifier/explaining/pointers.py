@@ -60,8 +60,33 @@ def explain_null(case: Case) -> None:
     for seen in branches:
         way = "taken" if seen.taken else "not taken"
         case.note("branch", f"`{case.code(seen.at)}` was {way}: that does not rule out NULL", seen.at)
+    if not branches:
+        _ways(case, call)
+        _checks_elsewhere(case, call, {0, reg})
     case.note("missing", f"no check of {name} against NULL between {case.cite(call)} and {case.cite(case.at)}", case.at)
     _check(case, reg, links)
+
+
+def _ways(case: Case, start: int) -> None:
+    """The branches that led here without a check, the last few."""
+    steps = case.trail.steps
+    for at in [at for at in range(start + 1, min(case.at, len(steps))) if steps[at].is_branch][-4:]:
+        case.note("branch", f"`{case.code(at)}` was {'taken' if origins.taken(case.trail, at) else 'not taken'}", at)
+
+
+def _checks_elsewhere(case: Case, start: int, regs: set[int]) -> None:
+    """Tests of the same register against 0 that the program has, on another way."""
+    import struct
+
+    code = getattr(case.about.spec, "insns", b"")
+    steps = case.trail.steps
+    passed = {step.insn for step in steps}
+    for insn, (opcode, both, _, imm) in enumerate(struct.iter_unpack("<BBhi", code[: len(code) // 8 * 8])):
+        null_test = opcode in (0x15, 0x55) and imm == 0 and both & 15 in regs
+        if null_test and steps[start].insn < insn and insn not in passed:
+            place = case.place_of(insn)
+            where = f"line {place.line}" if place is not None and place.line else f"instruction {insn}"
+            case.note_insn("missing", f"the check of r{both & 15} at {where} is not on this way", insn)
 
 
 def _inverted(case: Case, reg: int, links: list[Link], branch: int, name: str, helper: str) -> None:

@@ -29,10 +29,10 @@ APART int big(int x) { char room[20000]; memset(room, x, sizeof room); int r = l
 static void handler(int number) { leaf(number); }
 static int compare(const void *a, const void *b) { return leaf(1) ? *(int *)a - *(int *)b : 0; }
 int main(int argc, char **argv) {
-    int values[2] = {2, 1};
+    int values[4] = {2, 1, 4, 3};
     switch (argv[1][0]) {
     case 'c': one(2, atoi(argv[2])); break;
-    case 'q': qsort(values, 2, sizeof *values, compare); break;
+    case 'q': qsort(values, 4, sizeof *values, compare); break;
     case 's': signal(SIGUSR1, handler); raise(SIGUSR1); break;
     case 'd': deep(atoi(argv[2])); break;
     case 'b': big(3); break;
@@ -90,6 +90,12 @@ def test_many_events_are_one_key(folder: Path) -> None:
     told = of(folder, "c 2000", "@[dw_ustack(3)] = count(); @all[dw_ustack(1)] = sum(2);")
     assert re.findall(r"\]: (\d+)", told) == ["2000", "4000"]
     assert names(told) == ["leaf", "three", "two", "leaf"]
+
+
+def test_what_the_limit_hides_makes_no_keys(folder: Path) -> None:
+    """qsort's frames below the comparison differ, and are not shown."""
+    told = of(folder, "q", "@[dw_ustack(2)] = count();") + of(folder, "d 9", "@[dw_ustack(2), comm] = count();")
+    assert told.count("leaf") == 2 and re.findall(r": (\d+)$", told, re.M) == ["4", "1"]
 
 
 def test_through_a_library(folder: Path) -> None:

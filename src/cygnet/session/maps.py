@@ -44,10 +44,10 @@ class Reader:
     """Reads one view.
 
     `stores` finds a machine map by name, `sizes` are their values' sizes in bytes on one CPU; `trailer`
-    marks strings that were cut; `same` says which numbers of unwound stacks mean the same (session.unwound).
+    marks strings that were cut; `stand_in` gives one number for all unwound stacks that are the same up to a limit.
     """
 
-    __slots__ = ("_keys", "_numbers", "_reduce", "_same", "_stores", "_value", "_words", "view", "zeroed")
+    __slots__ = ("_keys", "_numbers", "_reduce", "_stand_in", "_stores", "_value", "_words", "view", "zeroed")
 
     def __init__(
         self,
@@ -55,11 +55,11 @@ class Reader:
         stores: Find,
         sizes: dict[str, int],
         trailer: str = "..",
-        same: dict[int, int] | None = None,
+        stand_in: Callable[[int, int], int] | None = None,
     ) -> None:
         self.view = view
-        self._same = same
-        self._numbers: list[list[int]] | None = None
+        self._stand_in = stand_in
+        self._numbers: list[list[tuple[int, int]]] | None = None
         self._words = sizes.get(view.stores[0].map, 0) // 8
         self._stores = stores
         self._keys = [decoder(store.key, trailer) if store.key is not None else None for store in view.stores]
@@ -122,13 +122,13 @@ class Reader:
         """What lies in one of the view's maps; of an aggregate, keys that mean the same are one."""
         store = self.view.stores[number]
         items = self._stores(store.map).items()
-        if not self._same or not self.view.agg:
+        if self._stand_in is None or not self.view.agg:
             return items
         from cygnet.session.unwound import merged, places
 
         if self._numbers is None:
             self._numbers = [places(one.key) for one in self.view.stores]
-        return merged(items, self._numbers[number], self._same) if self._numbers[number] else items
+        return merged(items, self._numbers[number], self._stand_in) if self._numbers[number] else items
 
     def _entries(self) -> list[Entry]:
         out: list[Entry] = []

@@ -58,7 +58,7 @@ class State:
         if found is None:
             from cygnet.session.maps import Reader
 
-            found = Reader(self._views[name], self.stores, self._sizes, self.context.trailer, self.context.same)
+            found = Reader(self._views[name], self.stores, self._sizes, self.context.trailer, self.context.stand_in)
             self._readers[name] = found
         return found
 

@@ -26,7 +26,7 @@ class Context:
     `stacks` gives the store of a stack map by name and its key's size in bytes.
     """
 
-    __slots__ = ("_frames", "same", "settings", "stacks", "trailer", "unwound", "world")
+    __slots__ = ("_frames", "_stands", "settings", "stacks", "trailer", "unwound", "world")
 
     def __init__(
         self,
@@ -39,10 +39,18 @@ class Context:
         self.settings = settings or {}
         self.trailer = str(self.settings.get("str_trunc_trailer", TRAILER))
         self._frames: dict[tuple[str, int], bytes] = {}
-        #: numbers of unwound stacks -> the number that stands for all that are the same
-        self.same: dict[int, int] = {}
+        self._stands: dict[tuple[Any, ...], int] = {}
         #: stacks that were unwound, by number: (addresses, why there are no more)
         self.unwound: dict[int, tuple[list[int], str]] = {}
+
+    def stand_in(self, number: int, limit: int) -> int:
+        """The number that stands for all unwound stacks whose first `limit` addresses are the same."""
+        found = self.unwound.get(number)
+        if found is None:
+            return number
+        addresses, why = found
+        key = (limit, *addresses[:limit]) if len(addresses) >= limit else (limit, why, *addresses)
+        return self._stands.setdefault(key, number)
 
     def stack_bytes(self, name: str, stack_id: int) -> bytes:
         """The frames of a stored stack, as the kernel wrote them; empty for a stack that could not be taken.

@@ -66,19 +66,22 @@ def test_the_kernel_is_told_which_are_the_same(state: State) -> None:
     for number, address in ((1, 0x400), (2, 0x410), (3, 0x400), (4, 0x400)):
         head = struct.pack("<5Q", 0, number, 7, 0x7000, 8)
         handler.take(memoryview(head + bytes(168) + words(address)))
-    assert state.context.same == {3: 1, 4: 1}
+    assert [state.context.stand_in(number, 127) for number in (1, 2, 3, 4, 5)] == [1, 2, 1, 1, 5]
     assert state.store.data == {words(3): words(1), words(4): words(1)}
 
 
 def test_where_the_numbers_stand() -> None:
     key = VType("tuple", 40, fields=(Field(0, "", VType("int", 8)), Field(8, "", STACK), Field(24, "", PLAIN)))
-    assert places(key) == [8]
+    assert places(key) == [(8, 127)]
     assert places(PLAIN) == places(VType("int", 8)) == places(None) == []
 
 
 def test_what_belongs_together_is_put_side_by_side() -> None:
     items = [(words(1, 7), words(10)), (words(3, 7), words(20)), (words(2, 7), words(5))]
-    assert dict(merged(items, [0], {3: 1})) == {words(1, 7): words(10, 20), words(2, 7): words(5)}
+    assert dict(merged(items, [(0, 9)], lambda number, limit: 1 if number == 3 and limit == 9 else number)) == {
+        words(1, 7): words(10, 20),
+        words(2, 7): words(5),
+    }
 
 
 @pytest.mark.parametrize(
@@ -94,7 +97,7 @@ def test_what_belongs_together_is_put_side_by_side() -> None:
 def test_aggregates_of_one_stack_are_one(agg: str, values: list[bytes], wanted: int) -> None:
     store = Store_({words(number, 7): value for number, value in zip((1, 3), values, strict=True)})
     view = MapView("@", (Store("m", STACK),), STACK, None, agg)
-    reader = Reader(view, lambda name: cast(Any, store), {"m": 16}, same={3: 1})
+    reader = Reader(view, lambda name: cast(Any, store), {"m": 16}, stand_in=lambda number, limit: 1)
     assert reader.read() == [((1, 7), wanted)]
     assert len(Reader(view, lambda name: cast(Any, store), {"m": 16}).read()) == 2
 
@@ -102,5 +105,14 @@ def test_aggregates_of_one_stack_are_one(agg: str, values: list[bytes], wanted: 
 def test_buckets_of_one_stack_are_one() -> None:
     store = Store_({words(1, 7, 2): words(4), words(3, 7, 2): words(5), words(3, 7, 3): words(6)})
     view = MapView("@", (Store("m", STACK),), STACK, None, "hist", (0,))
-    reader = Reader(view, lambda name: cast(Any, store), {"m": 8}, same={3: 1})
+    reader = Reader(view, lambda name: cast(Any, store), {"m": 8}, stand_in=lambda number, limit: 1)
     assert reader.read() == [((1, 7), [0, 0, 9, 6])]
+
+
+def test_stacks_are_the_same_as_far_as_the_limit_goes(state: State) -> None:
+    take(state, 1, 0x400, 0x410)
+    take(state, 2, 0x400, 0x420)
+    take(state, 3, 0x400, cut=True)
+    context = state.context
+    assert [context.stand_in(number, 1) for number in (1, 2, 3)] == [1, 1, 1]
+    assert [context.stand_in(number, 2) for number in (1, 2, 3)] == [1, 2, 3]

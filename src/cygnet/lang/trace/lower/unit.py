@@ -168,7 +168,9 @@ class Unit:
         sizes = [self.actions[number].size for _, number in self.patches]
         if sizes and max(sizes) <= 64:
             widest = max(sizes)
-            self.actions = [action._replace(size=widest) if action.size else action for action in self.actions]
+            self.actions = [
+                action._replace(size=widest) if 0 < action.size <= widest else action for action in self.actions
+            ]
         for value, number in self.patches:
             value.imm = self.actions[number].size
 

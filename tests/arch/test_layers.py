@@ -18,6 +18,7 @@ MAY_CALL_C = {
     "elf/demangle.py": "asks the C++ library on the machine for its demangler",
     "maps/memory.py": "native memory, at its address, for programs that run in user space",
     "session/child.py": "prctl(2), between fork and exec of the command of -c",
+    "vm/jit/direct.py": "has CPython call the machine code that it made",
     "vm/jit/engine.py": "calls the machine code that it made",
     "vm/jit/memory.py": "mprotect(2) for machine code, on any system",
 }

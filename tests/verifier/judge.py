@@ -70,7 +70,7 @@ class Judge:
 
     def map_fd(self, spec: MapSpec, nth: int) -> int:
         have = self.maps.setdefault(spec, [])
-        if spec.type == 3 and nth == 0:  # an array of programs belongs to the type of the first that used it
+        if spec.type in (3, 14, 16, 25) and nth == 0:  # maps of programs belong to the type of the first that used them
             for each in have:
                 each.close()
             have.clear()

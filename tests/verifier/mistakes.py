@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from cygnet.btf.builder import Builder
-from cygnet.cli.judged import Judged, assembled
 from cygnet.isa.encode import decode
 from cygnet.spec.objects import MapSpec
+from cygnet.verifier.files import Judged, assembled
 
 HEAD = "# map: counts hash 4 8 16\n# map: table array 4 64 1\n# map: ring ringbuf 0 0 4096\n# map: lock array 4 16 1\n"
 LOOKUP = """\
@@ -155,7 +155,7 @@ MISTAKES = (
         "stack-depth",
         "*(u64 *)(r10 -304) = 0\ncall sub\n" + END + "sub:\n*(u64 *)(r10 -256) = 0\n" + END,
         "*(u64 *)(r10 -256) = 0",
-        ("560", "512"),
+        ("560", "512", "the program itself takes 304 bytes", "takes 256 bytes"),
     ),
     Mistake(
         "loop",

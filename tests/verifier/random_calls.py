@@ -117,7 +117,7 @@ def program(seed: int) -> ProgramSpec:
         calls.emit(0xBF, 9, 0)
     else:
         calls.emit(0xB7, 9)
-    calls.emit(0x85, 0, 0, 0, 7 if kind != "cgroup_device" else 7)
+    calls.emit(0x85, 0, 0, 0, 7)
     calls.emit(0xBF, 7, 0)
     for off in range(-64, 0, 8):
         if rng.random() < 0.95:

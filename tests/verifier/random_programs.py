@@ -34,7 +34,7 @@ class Writer:
         self.kind = kind
         self.care = care
         self.insns: list[tuple[int, int, int, int, int]] = []
-        self.maps: dict[int, MapSpec] = {}
+        self.maps: dict[int | str, MapSpec] = {}
         self.regs: dict[int, str] = {1: "ctx", 10: "fp"}
         self.size: dict[int, int] = {}
         self.stack: set[int] = set()
@@ -474,7 +474,7 @@ def program(seed: int, care: float = 0.97, functions: bool = False) -> ProgramSp
         return program(seed + 1_000_003, care, functions)
     for at, number in writer.calls:
         writer.insns[at] = (0x85, 0, 1, 0, starts[number] - at - 1)
-    return ProgramSpec(kind, encode(writer.insns), f"r{seed}", maps=dict[int | str, MapSpec](writer.maps))
+    return ProgramSpec(kind, encode(writer.insns), f"r{seed}", maps=dict(writer.maps))
 
 
 def _finish(writer: Writer) -> None:

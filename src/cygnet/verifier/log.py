@@ -220,6 +220,16 @@ class Log:
         self.last = -1
         self.fresh = True
 
+    def done(self, env: Env, number: int) -> None:
+        """A function was followed to all its ends: what is right is not told at level 1."""
+        if self.level == 1:
+            self.lines.clear()
+        self.last = -1
+        self.fresh = True
+        if number:
+            name = env.subs[number].name
+            self.lines.append(f"Func#{number} ('{name}') is safe for any args that match its prototype")
+
     def finish(self, env: Env, reject: Reject | None) -> str:
         lines = self.lines
         if reject is not None:
@@ -234,7 +244,7 @@ class Log:
 
 def _aligned(used: int) -> int:
     wanted = max(used + 4, 40)
-    return (wanted + 7) // 8 * 8 - used
+    return (wanted + 7) // 8 * 8 - used - 1
 
 
 def insn_text(env: Env, at: int) -> str:

@@ -279,7 +279,11 @@ def _follow_one(env: Env, number: int) -> None:
         global_functions.arguments(env, number, frame)
     else:
         frame.regs[1] = RegState(r.CTX, 0)
+    if number and env.log is not None:
+        env.log.lines.append(f"Validating {env.subs[number].name}() func#{number}...")
     explore.run(env, state, env.subs[number].start)
+    if env.log is not None:
+        env.log.done(env, number)
 
 
 # -- after following: how much stack all functions take together

@@ -45,6 +45,7 @@ def run(argv: list[str]) -> int:
     options = _options(argv)
     kind = _type(options.type)
     text = _read(options.file)
+    from cygnet.cli.verdicts import as_json, explained
     from cygnet.verifier.explaining.case import About
     from cygnet.verifier.explaining.logtext import sections
     from cygnet.verifier.explaining.story import of_log
@@ -57,7 +58,11 @@ def run(argv: list[str]) -> int:
         if found and not options.json:
             print()
         found += 1
-        _print(made, section.program or ("stdin" if options.file == "-" else options.file), options.json)
+        name = section.program or ("stdin" if options.file == "-" else options.file)
+        if options.json:
+            as_json(name, made)
+        else:
+            explained(made, name)
     if found:
         return EXPLAINED
     print(f"ERROR: {_nothing(text)}", file=sys.stderr)
@@ -74,19 +79,6 @@ def _type(name: str) -> str:
         return program_type(name).name
     except KeyError:
         raise UsageError(f"{name!r} is no program type") from None
-
-
-def _print(made: object, name: str, as_json: bool) -> None:
-    from cygnet.cli.failures import colour
-    from cygnet.verifier.explaining.document import document
-    from cygnet.verifier.explaining.text import render
-
-    if as_json:
-        import json
-
-        print(json.dumps(document(name, False, made)))  # type: ignore[arg-type]
-    else:
-        sys.stdout.write(render(made, name, colour()))  # type: ignore[arg-type]
 
 
 def _nothing(text: str) -> str:

@@ -9,12 +9,10 @@ if TYPE_CHECKING:
     from argparse import Namespace
     from collections.abc import Sequence
 
-    from cygnet.cli.judged import Judged
-    from cygnet.verifier.verify import Verdict
+    from cygnet.verifier.files import Judged
 
 HELP = "tell whether Linux would accept a program, and if not, why"
 ACCEPTED, REFUSED, USAGE = 0, 1, 2
-
 _EPILOG = """\
 FILE is FILE.bt (the tracing language), FILE.s (as `cygnet asm` takes it), FILE.bin (raw instructions), or hex digits;
 - is the standard input. Comments in assembly may say what the text cannot:
@@ -37,7 +35,7 @@ def _options(argv: Sequence[str]) -> Namespace:
     form.add_argument("--json", action="store_true", help="print an object for each program")
     form.add_argument("--states", action="store_true", help="list the instructions with what was known before each")
     form.add_argument("--log", action="store_true", help="print what the kernel's verifier would log")
-    parser.add_argument("--html", metavar="FILE", help="write a page: listing, states, paths, the refused path lit")
+    parser.add_argument("--html", metavar="FILE", help="write a page: listing, states, paths (FILE-2 for the second)")
     options = parser.parse_args(argv)
     if not options.files and options.hex is None:
         parser.error("give a file or --hex CODE")
@@ -49,86 +47,46 @@ def _options(argv: Sequence[str]) -> Namespace:
 def run(argv: list[str]) -> int:
     """Judge programs; gives the exit status."""
     options = _options(argv)
+    from cygnet.cli.failures import report
     from cygnet.cli.judged import each
 
     bad: list[Exception] = []
     refused = False
-
-    def failed(error: Exception) -> None:
-        from cygnet.cli.failures import report
-
-        bad.append(error)
+    programs = each(options.files, options.hex, options.type, options.attach_type, bad.append)
+    for number, program in enumerate(programs):
+        refused |= not _judged(program, options, number)
+    for error in bad:
         report(error)
-
-    for program in each(options.files, options.hex, options.type, options.attach_type, failed):
-        refused |= not _judged(program, options)
     return USAGE if bad else REFUSED if refused else ACCEPTED
 
 
-def _judged(program: Judged, options: Namespace) -> bool:
+def _judged(program: Judged, options: Namespace, number: int) -> bool:
+    from cygnet.cli import verdicts
     from cygnet.verifier.verify import verify
 
     verdict = verify(program.spec, kernel=options.kernel, budget=options.budget, log_level=2 if options.log else 0)
     if options.log:
         sys.stdout.write(verdict.log)
     elif options.json:
-        _print_json(program, verdict)
+        verdicts.as_json(program.name, verdict.error.explanation if verdict.error is not None else None, verdict)
     else:
-        _tell(program, verdict)
+        verdicts.tell(program, verdict)
     if options.states or options.html:
-        _record(program, verdict, options)
+        page = _numbered(options.html, number)
+        verdicts.recorded(program, verdict, options.kernel, options.budget, options.states, page)
     for warning in () if options.json else verdict.warnings:
         print(f"WARNING: {program.name}: {warning}", file=sys.stderr)
     return verdict.accepted
 
 
-def _tell(program: Judged, verdict: Verdict) -> None:
-    if verdict.error is None:
-        depth = max(verdict.stack_depth, default=0)
-        print(f"{program.name}: accepted ({verdict.insns_processed} instructions followed, {depth} bytes of stack)")
-        return
-    from cygnet.cli.failures import colour
-    from cygnet.verifier.explaining.text import render
+def _numbered(page: str | None, number: int) -> str | None:
+    """``page.html``, and ``page-2.html`` for the second program."""
+    if page is None or number == 0:
+        return page
+    from os.path import splitext
 
-    sys.stdout.write(render(verdict.error.explanation, program.name, colour()))
-
-
-def _record(program: Judged, verdict: Verdict, options: Namespace) -> None:
-    """Follow it once more, and show where it went."""
-    from cygnet.verifier.explaining.record import record
-
-    recorder = record(program.spec, options.kernel, options.budget)
-    if options.states:
-        from cygnet.verifier.explaining.listing import states_text
-
-        found = verdict.error.explanation if verdict.error is not None else None
-        sys.stdout.write("\n" + states_text(program.spec, recorder, found))
-    if options.html:
-        from cygnet.errors import UsageError
-        from cygnet.verifier.explaining.page import page
-
-        try:
-            with open(options.html, "w", encoding="utf-8", errors="replace") as file:
-                file.write(page(program.name, program.spec, verdict, recorder))
-        except OSError as error:
-            raise UsageError(f"cannot write {options.html}: {error.strerror}") from None
-
-
-def _print_json(program: Judged, verdict: Verdict) -> None:
-    import json
-
-    from cygnet.verifier.explaining.document import document
-
-    found = verdict.error.explanation if verdict.error is not None else None
-    made = document(
-        program.name,
-        verdict.accepted,
-        found,
-        verdict.warnings,
-        insns_processed=verdict.insns_processed,
-        stack_bytes=list(verdict.stack_depth),
-    )
-    print(json.dumps(made))
+    stem, end = splitext(page)
+    return f"{stem}-{number + 1}{end}"
 
 
 def main(argv: list[str]) -> int:

@@ -346,9 +346,9 @@ def explain_depth(case: Case) -> None:
         case.reason = (
             f"{calls} functions that call each other take {depth} bytes of stack together; there are {_STACK_BYTES}"
         )
-        for frame, at, need in _frames(case):
-            who = "the program" if not frame else f"the function called at {case.cite(at)}"
-            case.note("step", f"{who} takes {need} bytes", at)
+        for start, need in _functions(case):
+            who = "the program itself" if not start else "the function that begins here"
+            case.note_insn("step", f"{who} takes {need} bytes", start)
         case.lead = "move the larger buffers into a per-CPU array map, or fewer into functions that call others"
     elif own is not None:
         case.reason = f"one function takes {own} bytes of stack; there are {_STACK_BYTES}"
@@ -362,16 +362,20 @@ def explain_depth(case: Case) -> None:
         case.reason = "a function that makes a tail call may have callers with at most 256 bytes of stack together"
 
 
-def _frames(case: Case) -> list[tuple[int, int, int]]:
-    """(frame, step that entered it, bytes of its stack) of the deepest call on the path."""
+def _functions(case: Case) -> list[tuple[int, int]]:
+    """(first instruction, bytes of stack) of the program's functions that use any, where the program is known."""
+    import struct
+
+    code = getattr(case.about.spec, "insns", b"")
+    insns = list(struct.iter_unpack("<BBhi", code[: len(code) // 8 * 8]))
+    starts = {0} | {at + 1 + imm for at, (op, regs, _, imm) in enumerate(insns) if op == 0x85 and regs >> 4 == 1}
     need: dict[int, int] = {}
-    entered: dict[int, int] = {0: -1}
-    for at, step in enumerate(case.trail.steps):
-        if step.call == "pc":
-            entered[step.frame + 1] = at
-        if step.mem is not None and step.mem[0] == 10:
-            need[step.frame] = max(need.get(step.frame, 0), -step.mem[1])
-    return [(frame, entered.get(frame, -1), size) for frame, size in sorted(need.items())]
+    for at, (op, regs, off, _) in enumerate(insns):
+        base = regs >> 4 if op & 7 == 1 else regs & 15
+        if op & 7 in (1, 2, 3) and base == 10 and off < 0:
+            start = max(each for each in starts if each <= at)
+            need[start] = max(need.get(start, 0), -off)
+    return sorted(need.items())
 
 
 def explain_unset_stack(case: Case) -> None:

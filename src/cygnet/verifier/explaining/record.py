@@ -49,7 +49,7 @@ class Recorder:
         self.count = 0
         self.texts: dict[int, str] = {}
         self._marks: list[tuple[Path, int]] = []
-        self._at = 0
+        self._ended = False
 
     def mark(self) -> int:
         """Where a branch leaves; the number comes back with it."""
@@ -57,6 +57,9 @@ class Recorder:
         return len(self._marks) - 1
 
     def insn(self, env: Env, before: int, at: int) -> None:
+        if self._ended:  # a global function, which is followed by itself
+            self._ended = False
+            self._begin(self.root, -1)
         self.count += 1
         if self.count > MOST_VISITS:
             self.path.end = "cut"
@@ -70,12 +73,18 @@ class Recorder:
 
     def branch(self, env: Env, mark: int) -> None:
         """A branch that was left for later is taken up."""
-        path, at = self._marks[mark] if mark < len(self._marks) else (self.root, -1)
+        self._begin(*self._marks[mark])
+
+    def _begin(self, path: Path, at: int) -> None:
         self.path = Path((path, at))
         path.branches.setdefault(at, []).append(self.path)
 
+    def done(self, env: Env, number: int) -> None:
+        """All paths of a function were followed."""
+        self._ended = True
+
     def finish(self, env: Env, reject: Reject | None) -> str:
-        if reject is not None:
+        if reject is not None and not self._ended:
             self.path.end = "refused"
         return ""
 
@@ -94,7 +103,9 @@ class Recorder:
         return {insn: list(states) for insn, states in sorted(found.items())}
 
     def failing(self) -> list[Visit]:
-        """The visits from the beginning to where the last path ended."""
+        """The visits from the beginning to the refusal; none when it came after all paths."""
+        if self.path.end != "refused":
+            return []
         visits: list[Visit] = list(self.path.visits)
         path = self.path
         while path.parent is not None:

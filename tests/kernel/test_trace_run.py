@@ -271,3 +271,19 @@ def test_an_enumeration_in_a_tracepoint_has_names() -> None:
     number = listed.partition("SKB_DROP_REASON_NO_SOCKET = ")[2].partition(",")[0]
     assert f"SKB_DROP_REASON_NO_SOCKET={number}\n" in done.out
     assert "@[SKB_DROP_REASON_NO_SOCKET]: 1\n" in done.out
+
+
+def test_a_full_disk_is_told_and_full_messages_are_not() -> None:
+    program = 'begin { printf("x\\n"); exit(); }'
+    with open("/dev/full", "wb") as full:
+        done = subprocess.run([*COMMAND, "-q", "-e", program], stdout=full, stderr=subprocess.PIPE, check=False)
+        assert (done.returncode, done.stderr) == (2, b"ERROR: cannot write the output: No space left on device\n")
+        done = subprocess.run([*COMMAND, "-e", program], stdout=subprocess.PIPE, stderr=full, check=False)
+        assert (done.returncode, done.stdout) == (0, b"x\n")
+    told = trace("-q", "-o", "/dev/full", "-e", program)
+    assert (told.status, told.err) == (2, "ERROR: cannot write the output: No space left on device\n")
+
+
+def test_what_a_stage_shows_comes_before_what_the_program_prints() -> None:
+    done = trace("-q", "-d", "ast", "-e", "begin { print(7); exit(); }")
+    assert done.out.startswith("-- ast") and done.out.endswith("}\n\n7\n")

@@ -3,6 +3,32 @@
 from __future__ import annotations
 
 import sys
+from _io import BufferedWriter, FileIO, TextIOWrapper
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from io import BufferedWriter, FileIO, TextIOWrapper
+    from typing import Any
+
+
+class Output(FileIO):
+    """The standard output: what goes wrong with it says so."""
+
+    def write(self, data: Any) -> int:
+        try:
+            return super().write(data)
+        except OSError as error:
+            raise OSError(error.errno, f"cannot write the output: {error.strerror}") from None
+
+
+class Messages(FileIO):
+    """The standard error: nobody can be told that it cannot be written to, and it stops nothing."""
+
+    def write(self, data: Any) -> int:
+        try:
+            return super().write(data)
+        except OSError:
+            return len(data)
 
 
 def prepare() -> None:
@@ -13,8 +39,14 @@ def prepare() -> None:
         _signal.signal(_signal.SIGINT, _signal.SIG_DFL)  # until a session listens, Ctrl-C ends us without a word
     if None in (sys.stdin, sys.stdout, sys.stderr):
         _stand_in_for_closed_streams()
-    if sys.stdout.encoding != "utf-8":
-        sys.stdout.reconfigure(errors="replace")  # type: ignore[union-attr]  # an ellipsis is not worth an error
+    told = sys.stdout.encoding == "utf-8"
+    sys.stdout = _text(Output(1, "wb", closefd=False), sys.stdout, sys.stdout.errors if told else "replace")
+    sys.stderr = _text(Messages(2, "wb", closefd=False), sys.stderr, "backslashreplace")
+
+
+def _text(raw: FileIO, old: Any, errors: str | None) -> TextIOWrapper:
+    """A text stream like the old one. What the encoding has not got (an ellipsis) is not worth an error."""
+    return TextIOWrapper(BufferedWriter(raw), old.encoding, errors, line_buffering=old.line_buffering)
 
 
 def _stand_in_for_closed_streams() -> None:

@@ -25,7 +25,7 @@ def compiled(source: Source, options: Options, target: LiveTarget) -> ObjectSpec
     if options.debug:
         from cygnet.lang.trace.dump import Dump
 
-        dump = Dump(options.debug, sys.stdout.write)
+        dump = Dump(options.debug, _shown)
     named = {name: value if isinstance(value, str) else "" for name, value in options.named.items()}
     environment = {name: value for name, value in os.environ.items() if name.startswith(_PREFIXES)}
     result = compile_program(
@@ -50,16 +50,25 @@ def compiled(source: Source, options: Options, target: LiveTarget) -> ObjectSpec
     return result.spec
 
 
+def _shown(text: str) -> None:
+    """Before what the program itself will print, which does not go through Python's buffer."""
+    sys.stdout.write(text)
+    sys.stdout.flush()
+
+
 def text(request: Request) -> tuple[str, str]:
     """(name, text) of the program; what has no file is called stdin."""
     from cygnet.errors import UsageError
 
     if request.program is not None:
         return "stdin", request.program
-    if request.file == "-":
-        return "stdin", sys.stdin.read()
     try:
+        if request.file == "-":
+            return "stdin", sys.stdin.buffer.read().decode("utf-8", "surrogateescape")
         with open(request.file, encoding="utf-8", errors="surrogateescape") as file:
             return request.file, file.read()
     except OSError as error:
-        raise UsageError(f"failed to open file '{request.file}': {error.strerror}") from None
+        name = "the standard input" if request.file == "-" else f"'{request.file}'"
+        raise UsageError(
+            f"failed to {'read' if request.file == '-' else 'open file'} {name}: {error.strerror}"
+        ) from None

@@ -40,7 +40,13 @@ class Writer:
             self.flush()
 
     def flush(self) -> None:
-        """BrokenPipeError when the reader has gone."""
+        """BrokenPipeError when the reader has gone; OSError, which says so, when nothing can be written."""
+        try:
+            self._write()
+        except OSError as error:
+            raise OSError(error.errno, f"cannot write the output: {error.strerror}") from None
+
+    def _write(self) -> None:
         data = memoryview(b"".join(self._parts))
         self._parts.clear()
         self._size = 0
@@ -49,6 +55,18 @@ class Writer:
                 data = data[os.write(self.fd, data) :]
             except BlockingIOError:
                 _wait_writable(self.fd)
+
+
+class Messages(Writer):
+    """Messages to the person. Nobody can be told that they cannot be written, and that stops nothing."""
+
+    __slots__ = ()
+
+    def flush(self) -> None:
+        try:
+            self._write()
+        except OSError:
+            pass
 
 
 def _wait_writable(fd: int) -> None:
@@ -70,7 +88,7 @@ class TextOutput:
 
     def __init__(self, out: Writer, context: Context, *, errors: Writer | None = None, quiet: bool = False) -> None:
         self.out = out
-        self.errors = errors if errors is not None else Writer(2, "none")
+        self.errors = errors if errors is not None else Messages(2, "none")
         self.context = context
         self.quiet = quiet
         self._maps: dict[str, MapText] = {}
@@ -140,7 +158,7 @@ class JsonOutput:
         from cygnet.session import json
 
         self.out = out
-        self.errors = errors if errors is not None else Writer(2, "none")
+        self.errors = errors if errors is not None else Messages(2, "none")
         self.context = context
         self.quiet = quiet
         self._json = json

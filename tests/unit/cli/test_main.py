@@ -136,11 +136,11 @@ def _process(args: list[str], **how: Any) -> subprocess.CompletedProcess[bytes]:
 @pytest.mark.parametrize(
     ("closed", "args", "status", "err"),
     [
-        (1, ["tools"], 2, b"ERROR: Bad file descriptor\n"),
-        (1, ["--help"], 2, b"ERROR: Bad file descriptor\n"),
-        (1, ["list", "software:"], 2, b"ERROR: Bad file descriptor\n"),
+        (1, ["tools"], 2, b"ERROR: cannot write the output: Bad file descriptor\n"),
+        (1, ["--help"], 2, b"ERROR: cannot write the output: Bad file descriptor\n"),
+        (1, ["list", "software:"], 2, b"ERROR: cannot write the output: Bad file descriptor\n"),
         (1, ["trace", "-z"], 1, b"ERROR: unknown option -z\nHINT: cygnet trace --help lists the options\n"),
-        (0, ["trace", "-"], 2, b"ERROR: Bad file descriptor\n"),
+        (0, ["trace", "-"], 1, b"ERROR: failed to read the standard input: Bad file descriptor\n"),
         (0, ["trace", "--version"], 0, b""),
         (2, ["trace", "--version"], 0, b""),
         (2, ["tarce"], 1, b""),
@@ -151,11 +151,24 @@ def test_closed_streams(closed: int, args: list[str], status: int, err: bytes) -
     assert (done.returncode, done.stderr) == (status, err)
 
 
+@pytest.mark.parametrize("args", [["tarce"], ["trace", "-z"], ["trace", "-e", "begin {"], ["list", "software:no"]])
+def test_messages_that_nobody_can_read_change_no_status(args: list[str]) -> None:
+    command = [sys.executable, "-c", "from cygnet.cli import main; main()", *args]
+    with open("/dev/full", "wb") as full:
+        assert subprocess.run(command, check=False, stderr=full).returncode == 1
+    reader, writer = os.pipe()
+    os.close(reader)
+    try:
+        assert subprocess.run(command, check=False, stderr=writer).returncode == 1
+    finally:
+        os.close(writer)
+
+
 @pytest.mark.parametrize("args", [["--help"], ["trace", "--help"], ["tools"], ["asm", "-e", "exit"]])
 def test_a_full_disk_and_a_reader_that_has_gone(args: list[str]) -> None:
     with open("/dev/full", "wb") as full:
         done = _process(args, stdout=full)
-    assert (done.returncode, done.stderr) == (2, b"ERROR: No space left on device\n")
+    assert (done.returncode, done.stderr) == (2, b"ERROR: cannot write the output: No space left on device\n")
     reader, writer = os.pipe()
     os.close(reader)
     try:

@@ -61,7 +61,10 @@ def text(request: Request) -> tuple[str, str]:
     from cygnet.errors import UsageError
 
     if request.program is not None:
-        return "stdin", request.program
+        program = request.program
+        if sys.getfilesystemencoding() != "utf-8":  # the shell's text is UTF-8 all the same
+            program = os.fsencode(program).decode("utf-8", "surrogateescape")
+        return "stdin", program
     try:
         if request.file == "-":
             return "stdin", sys.stdin.buffer.read().decode("utf-8", "surrogateescape")

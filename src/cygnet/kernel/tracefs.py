@@ -84,7 +84,10 @@ def _missing() -> Exception:
             f"cannot read {mounted[0]}: tracefs is mounted, but only for root",
             reason="privilege",
             call="open",
-            hints=("sudo mount -o remount,mode=755 " + mounted[0],),
+            hints=(
+                "run it as root, or: sudo cygnet …",
+                f"to let others list events: sudo mount -o remount,mode=755 {mounted[0]}",
+            ),
         )
     return NotSupported(
         "tracefs", f"a mount, once after boot, as root: {MOUNT_COMMAND}", call="open", hints=(MOUNT_COMMAND,)

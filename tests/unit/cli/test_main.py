@@ -202,3 +202,33 @@ def test_an_interrupt_before_a_program_runs(tmp_path: Path, number: int, status:
         process.send_signal(number)
         out, err = process.communicate()
     assert (process.returncode, out, err) == (status, b"", b"Interrupted before all probes were attached\n")
+
+
+@pytest.mark.parametrize(
+    ("environment", "coloured"),
+    [
+        ({}, True),
+        ({"NO_COLOR": "1"}, False),
+        ({"NO_COLOR": ""}, True),
+        ({"TERM": "dumb"}, False),
+        ({"BPFTRACE_COLOR": "never"}, False),
+        ({"BPFTRACE_COLOR": "always", "NO_COLOR": "1"}, True),
+        ({"CYGNET_COLOR": "never", "BPFTRACE_COLOR": "always"}, False),
+    ],
+)
+def test_colour(environment: dict[str, str], coloured: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a terminal, unless somebody asks for none."""
+    from cygnet.cli.failures import colour
+
+    for name in ("NO_COLOR", "TERM", "BPFTRACE_COLOR", "CYGNET_COLOR"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(os, "isatty", lambda fd: True)
+    assert colour() is coloured
+
+
+def test_bytes_that_are_no_text(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "bad.bt").write_bytes(b"begin { \xff }")
+    assert cli.main(["trace", "--fmt", str(tmp_path / "bad.bt")]) == 1
+    assert "the byte 0xFF, which is not UTF-8" in capfd.readouterr().err

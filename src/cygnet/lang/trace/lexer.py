@@ -226,6 +226,8 @@ def _odd(text: str, i: int, size: int) -> int:
 
 
 def _odd_message(char: str) -> tuple[str, tuple[str, ...]]:
+    if "\udc80" <= char <= "\udcff":  # surrogateescape's
+        return f"the byte 0x{ord(char) & 0xFF:02X}, which is not UTF-8", ()
     name = f"`{char}`" if char.isprintable() else f"U+{ord(char):04X}"
     hint = _ODD_HINTS.get(char)
     return f"unexpected character {name}", (hint,) if hint else ()

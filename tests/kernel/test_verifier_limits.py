@@ -37,11 +37,12 @@ def test_branches_that_wait(count: int) -> None:
 
 
 def maps(count: int) -> ProgramSpec:
-    insns, used = [], {}
+    insns: list[tuple[int, int, int, int, int]] = []
+    used: dict[int | str, MapSpec] = {}
     for number in range(count):
         used[len(insns)] = MapSpec(f"m{number}", 2, 4, 8, 1)
         insns += [(0x18, 1, 1, 0, 0), (0, 0, 0, 0, 0)]
-    return ProgramSpec("socket_filter", encode([*insns, ZERO, EXIT]), f"{count} maps", maps={**used})
+    return ProgramSpec("socket_filter", encode([*insns, ZERO, EXIT]), f"{count} maps", maps=used)
 
 
 @pytest.mark.parametrize("count", [1, 64, 65])

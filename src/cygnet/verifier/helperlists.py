@@ -63,7 +63,7 @@ def also(env: Env, number: int) -> bool:
     if env.attach_func is None:
         return False
     if env.attach == "TRACE_ITER":
-        return number in (_SETSOCKOPT, _GETSOCKOPT) and env.attach_func.iterator == "tcp"
+        return number in (_SETSOCKOPT, _GETSOCKOPT) and env.attach_func.iterator in ("tcp", "unix")
     if env.attach == "LSM_CGROUP":
         if number in (_SETSOCKOPT, _GETSOCKOPT):
             return env.attach_func.name.removeprefix("bpf_lsm_") in _SOCKOPT_HOOKS

@@ -81,6 +81,17 @@ def test_what_an_older_kernel_has_not(text: str, kernel: str, since: str) -> Non
     assert f"Linux {since}" in error.explanation.reason
 
 
+def test_the_way_is_there_after_many_instructions() -> None:
+    """Nothing is logged while a long program is judged; it is followed again when somebody asks."""
+    loop = "r7 = 0\nagain: r7 += 1\nif r7 < 20000 goto again\n"
+    mistake = next(each for each in MISTAKES if each.name == "null_copy")
+    error = cygnet.verify(made(mistake._replace(text=loop + mistake.text)).spec).error
+    assert error is not None
+    assert error.log == ""
+    assert [note.role for note in error.explanation.path][:2] == ["cause", "step"]
+    assert "R6 invalid mem access" in error.log
+
+
 def test_hints_and_explanation_are_made_once() -> None:
     error = cygnet.verify(made(MISTAKES[0]).spec).error
     assert error is not None

@@ -80,7 +80,7 @@ _PATTERNS = (
         r"|doesn't point to ('struct|kptr)|not found at offset|has no valid (bpf_)?\w+$|kptr (in map|has to)|has to have BTF"
         r"|special fields|kptr access size|accessed indirectly|node_offset|but expected \w+ at offset",
     ),
-    ("bad-spill", r"cannot spill|invalid size of register spill"),
+    ("bad-spill", r"cannot spill|invalid size of register (spill|fill)"),
     (
         "critical-section",
         r"rcu_read_(un)?lock|RCU (CS|critical)|preempt|IRQ|irq (flag|state|save)|local_irq|unmatched",
@@ -136,7 +136,7 @@ _PATTERNS = (
     (
         "unset-stack",
         r"invalid (?P<indirect>indirect )?(read from|access to) stack (R(?P<reg>\d+) |off )?(off |var_off )?"
-        r"(?P<off>-?\d+)?\S*\+\d+ size (?P<size>\d+)|uninit stack in range|invalid size of register fill",
+        r"(?P<off>-?\d+)?\S*\+\d+ size (?P<size>\d+)|uninit stack in range",
     ),
     ("unset-register", r"R(?P<reg>\d+) !read_ok|R(?P<reg2>\d+) type=\?"),
     (

@@ -287,10 +287,8 @@ def explain_outside(case: Case) -> None:
     reg = case.reg if reg is None else reg
     value = case.value(reg)
     soff = case.match.number("soff")
-    if soff is not None or (value.startswith("fp") and step is not None and step.mem is not None):
-        off = soff if soff is not None else case.match.number("off") or 0
-        case.reason = f"{case.size} bytes at fp{off:+d} reach above the frame pointer; the stack is below it"
-        case.lead = "the stack is fp-512 to fp-1"
+    if soff is not None or " stack R" in case.match.line:
+        _above_frame(case, soff if soff is not None else case.match.number("off") or 0)
         return
     room, what = room_of(case, value)
     sizes = [
@@ -300,9 +298,10 @@ def explain_outside(case: Case) -> None:
     if found is not None:
         room, off, size = int(found[1]), int(found[2]), int(found[3])
         field = _value_field(case, value, off)
-        case.reason = (
-            f"{what} has {room} bytes, and this is bytes {off} to {off + size - 1}{field}: {off + size} would be needed"
-        )
+        bytes_text = f"bytes {off} to {off + size - 1}" if size > 1 else f"byte {off}"
+        case.reason = f"{what} has {room} bytes, and this is {bytes_text}{field}: {off + size} would be needed"
+        if off < 0:
+            case.reason = f"this begins {-off} bytes before {what}, which has {room} bytes"
     elif room is not None and step is not None and step.mem is not None:
         case.reason = f"{what} has {room} bytes; this is outside of them"
     else:
@@ -314,6 +313,18 @@ def explain_outside(case: Case) -> None:
             if link.what == "alu":
                 case.note("step", f"`{case.code(link.at)}`", link.at)
     case.lead = "use an offset that is inside, or make it larger where it is declared"
+
+
+def _above_frame(case: Case, off: int) -> None:
+    size, step = case.size, case.step
+    case.reason = f"{size} bytes from fp{off:+d} on reach above the frame pointer; the stack ends there"
+    case.lead = "begin lower, or use fewer bytes"
+    if step is not None and step.helper and case.reg > 0 and case.dialect == "asm":
+        case.fix = [f"r{case.reg} = r10", f"r{case.reg} += {-((size + 7) // 8 * 8)}", case.code(case.at)]
+    links = case.chain(case.reg)
+    for link in reversed(links):
+        if link.what == "alu":
+            case.note("step", f"`{case.code(link.at)}`", link.at)
 
 
 def _value_field(case: Case, value: str, off: int) -> str:

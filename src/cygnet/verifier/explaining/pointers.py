@@ -192,6 +192,7 @@ def _expected(words: str) -> str:
 
 
 _WORDS = {
+    "pkt_end": "the end of the packet",
     "fp": "the stack", "pkt": "the packet", "pkt_meta": "packet metadata", "map_key": "a map's key",
     "map_value": "a map's value", "map_ptr": "a map", "ctx": "the context", "mem": "memory", "scalar": "a number",
     "ringbuf_mem": "a record that bpf_ringbuf_reserve gave", "buf": "a buffer", "trusted_ptr_": "a kernel pointer",
@@ -243,15 +244,21 @@ def explain_arithmetic(case: Case) -> None:
             case.fix = ["r2 = r10", re.sub(r"\br10\b", "r2", case.code(case.at), count=1)]
         return
     reg = case.reg if reg is None else reg
+    step = case.step
+    if step is not None and step.src >= 0 and parsed(case.value(reg))[0].lstrip("P") == "scalar":
+        reg = step.src  # it is the other operand that is a pointer
     links = case.chain(reg)
     kind = parsed(case.value(reg))[0] or "pointer"
-    kind = "fp" if kind.startswith("fp") else kind
+    kind = "fp" if kind.startswith("fp") else kind.removesuffix("_or_null")
     name = case.name(reg, links)
     case.reason = f"{name} is a pointer to {_WORDS.get(kind, kind)}; it allows no more than adding a number to it"
+    if re.search(r"pointer \S+ pointer prohibited", line) and step is not None and step.src >= 0 and step.src != reg:
+        case.reason = f"{name} and r{step.src} are both pointers: two of them cannot be put together so"
     if "32-bit" in line:
-        case.reason = f"{case.name(reg, links)} is a pointer ({kind}), which has 64 bits: w{reg} would cut it in half"
-        case.lead = "use the 64-bit instruction"
-        case.fix = [re.sub(r"\bw(\d+)\b", r"r\1", case.code(case.at))] if case.step is not None else []
+        case.reason = f"{name} is a pointer to {_WORDS.get(kind, kind)}, which has 64 bits: w{reg} would cut it in half"
+        if step is not None and step.code & 0xF0 in (0x00, 0x10):
+            case.lead = "use the 64-bit instruction"
+            case.fix = [re.sub(r"\bw(\d+)\b", r"r\1", case.code(case.at))]
     if links and links[-1].at >= 0:
         case.note("cause", f"r{reg} is {case.origin(links)}", links[-1].at)
     elif links and links[-1].what == "entry":

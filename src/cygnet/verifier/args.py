@@ -133,7 +133,7 @@ def check(env: Env, helper: Helper, index: int, word: str, call: Call) -> None:
     if reg.is_packet() and not _packet_ok(env, helper):
         raise Reject("helper access to the packet is not allowed", EACCES)
     if kind.startswith("value") and call.map is not None:
-        kind = _map_value_kind(env, call.map, kind, helper)
+        kind = _map_value_kind(call.map, kind, nullable, helper)
     releases = _releases(helper) == regno
     if not (nullable and is_null(reg)):
         _check_kind(env, helper, regno, reg, kind, name, nullable, releases, call)
@@ -164,8 +164,10 @@ def _releases(helper: Helper) -> int:
     return RELEASES.get(helper.id, 0)
 
 
-def _map_value_kind(env: Env, info: MapInfo, kind: str, helper: Helper) -> str:
-    if info.kind in ("sockmap", "sockhash") and kind == "value":
+def _map_value_kind(info: MapInfo, kind: str, nullable: bool, helper: Helper) -> str:
+    if info.kind in ("sockmap", "sockhash"):
+        if kind != "value" or nullable:
+            raise Reject("invalid arg_type for sockmap/sockhash", EINVAL)
         return "sock"
     if info.kind == "bloom_filter" and helper.id == 89:
         return "value"

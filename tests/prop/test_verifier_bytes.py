@@ -12,6 +12,9 @@ from cygnet.errors import UsageError
 from cygnet.facts.progtypes import program_types
 from cygnet.isa.opcodes import rows
 from cygnet.spec.objects import MapSpec
+from cygnet.verifier.explaining.listing import states_text
+from cygnet.verifier.explaining.page import page
+from cygnet.verifier.explaining.record import record
 from cygnet.verifier.program import ProgramSpec
 from cygnet.verifier.verify import Verdict, verify
 
@@ -36,6 +39,11 @@ def judge(spec: ProgramSpec, kernel: str = "6.18") -> Verdict | None:
     if verdict.error is not None:
         assert verdict.error.message
         assert verdict.error.insn is None or 0 <= verdict.error.insn <= max(1, len(spec.insns) // 8)
+        assert verdict.error.explanation is not None and verdict.error.explanation.title
+    if len(spec.insns) < 400:
+        recorder = record(spec, kernel, BUDGET)
+        assert states_text(spec, recorder, None) or len(spec.insns) < 8
+        assert page("swan", spec, verdict, recorder).endswith("</html>\n")
     assert verdict.insns_processed <= BUDGET + 1
     return verdict
 
@@ -58,7 +66,7 @@ def test_any_bytes(code: bytes, type: str, kernel: str, flags: int) -> None:
     st.sampled_from(KERNELS),
     st.dictionaries(st.integers(0, 9), st.just(MAP)),
 )
-def test_instructions_of_the_table(insns: list[bytes], type: str, kernel: str, maps: dict[int, MapSpec]) -> None:
+def test_instructions_of_the_table(insns: list[bytes], type: str, kernel: str, maps: dict[int | str, MapSpec]) -> None:
     judge(ProgramSpec(type, b"".join(insns) + EXIT, maps=maps), kernel)
 
 

@@ -181,15 +181,17 @@ def disassembled(spec: object, insn: int | None) -> str:
     code = getattr(spec, "insns", b"")
     if insn is None or insn < 0 or len(code) < insn * 8 + 8:
         return ""
+    from cygnet.errors import InsnDecodeError
     from cygnet.facts.helpers import helper_name
     from cygnet.isa.disasm import insn_text
     from cygnet.isa.encode import decode
 
-    insns = decode(code[insn * 8 : insn * 8 + 16])
+    size = 16 if code[insn * 8] == 0x18 else 8  # a 64-bit load has two slots
     try:
+        insns = decode(code[insn * 8 : insn * 8 + size])
         return insn_text(insns[0], insns[1] if len(insns) > 1 else None, helper_name=helper_name)
-    except (ValueError, KeyError):
-        return ""
+    except (ValueError, KeyError, InsnDecodeError):
+        return ""  # refused for being none
 
 
 def explain_jump(case: Case) -> None:

@@ -189,7 +189,7 @@ class ProgramWriter:
         return text[:-1] + (f"if ({self.condition(1)}) {{ {leave} }} " if leave else "") + "}"
 
     def range(self, depth: int) -> str:
-        name = f"${NUMBER}{self.made}loop"
+        name = f"${NUMBER}{self.made}rangeloop"  # not the name of a `while`
         self.made += 1
         self.scopes.append({name: NUMBER})
         text = f"for ({name} : 0..{self.random.choice(('3', '50', 'pid'))}) {self.body(depth)}"

@@ -34,7 +34,7 @@ VARIANTS = {
     "lwt_xmit": [()],
     "sock_ops": [()],
     "sk_skb": [()],
-    "cgroup_device": [()],
+    "cgroup_device": [(), ("CGROUP_DEVICE",)],
     "sk_msg": [()],
     "raw_tracepoint": [()],
     "cgroup_sock_addr": [("CGROUP_INET4_CONNECT",)],

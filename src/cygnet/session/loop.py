@@ -6,7 +6,7 @@ from select import EPOLLIN, epoll
 from time import monotonic, sleep
 
 from cygnet.session import control as words
-from cygnet.session.signals import SIGINT, SIGTERM, SIGUSR1
+from cygnet.session.signals import ENDS, SIGUSR1
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -245,7 +245,7 @@ class Loop:
             run = self.on_signal.get(number)
             if run is not None:
                 run()
-            elif number in (SIGINT, SIGTERM):
+            elif number in ENDS:
                 self.stopped = True
             elif number == SIGUSR1:
                 self.state.print_maps()

@@ -18,10 +18,13 @@ if TYPE_CHECKING:
 SIGCONT: int = _signal.SIGCONT
 SIGINT: int = _signal.SIGINT
 SIGTERM: int = _signal.SIGTERM
+SIGHUP: int = _signal.SIGHUP
 SIGUSR1: int = _signal.SIGUSR1
 SIGPIPE: int = _signal.SIGPIPE
 SIGKILL: int = _signal.SIGKILL
 
+#: requests to end
+ENDS = frozenset((SIGINT, SIGTERM, SIGHUP))
 #: seconds after which a second request to end is not the echo of the first: timeout(1) sends each signal twice
 _IMPATIENCE = 0.3
 
@@ -44,7 +47,7 @@ class Signals:
 
     __slots__ = ("_arrived", "_asked", "_old", "_old_wakeup", "_write", "at_once", "fd")
 
-    def __init__(self, watch: Iterable[int] = (SIGINT, SIGTERM)) -> None:
+    def __init__(self, watch: Iterable[int] = (SIGINT, SIGTERM, SIGHUP)) -> None:
         self.fd, self._write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         self._arrived: list[int] = []
         self.at_once = False
@@ -53,13 +56,15 @@ class Signals:
         self._old_wakeup: int = _signal.set_wakeup_fd(self._write, warn_on_full_buffer=False)
         for number in watch:
             self.watch(number)
+        if SIGHUP in self._old and self._old[SIGHUP] is _signal.SIG_IGN:  # nohup: who hangs up wants no end
+            _signal.signal(SIGHUP, self._old.pop(SIGHUP))
 
     def watch(self, number: int) -> None:
         if number not in self._old:
             self._old[number] = _signal.signal(number, self._note)
 
     def _note(self, number: int, frame: object) -> None:
-        if number in (SIGINT, SIGTERM):
+        if number in ENDS:
             if self.at_once:
                 self.at_once = False
                 raise Interrupted(number)
@@ -87,13 +92,13 @@ class Signals:
 
     @property
     def interrupted(self) -> bool:
-        """Whether SIGINT or SIGTERM has come and was not taken yet."""
-        return SIGINT in self._arrived or SIGTERM in self._arrived
+        """Whether a request to end has come and was not taken yet."""
+        return not ENDS.isdisjoint(self._arrived)
 
     def check(self) -> None:
-        """Raise Interrupted when SIGINT or SIGTERM has come."""
+        """Raise Interrupted when a request to end has come."""
         for number in self._arrived:
-            if number in (SIGINT, SIGTERM):
+            if number in ENDS:
                 self.at_once = False
                 raise Interrupted(number)
 

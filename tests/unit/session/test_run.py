@@ -167,7 +167,7 @@ def test_full_maps_are_told(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -
     assert "@n was full: 12 updates were dropped (its declaration sets its size)" in capfd.readouterr().err
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_ends_the_run(tmp_path: Path, number: int) -> None:
     def timer(runtime: Any) -> None:
         runtime.stores["m"].data[bytes(4)] = words(1, 0)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from time import sleep
 
 import pytest
 
-from cygnet.session.signals import SIGINT, SIGTERM, SIGUSR1, Interrupted, Signals
+from cygnet.session.signals import SIGHUP, SIGINT, SIGTERM, SIGUSR1, Interrupted, Signals
 
 _HANGS = """
 import os
@@ -48,6 +49,18 @@ def test_a_request_to_end_raises_where_nothing_is_left_behind(number: int) -> No
         assert not signals.at_once
     finally:
         signals.close()
+
+
+def test_a_hang_up_that_is_ignored_stays_ignored() -> None:
+    before = signal.signal(SIGHUP, signal.SIG_IGN)
+    try:
+        signals = Signals()
+        os.kill(os.getpid(), SIGHUP)
+        assert not signals.any
+        signals.close()
+        assert signal.getsignal(SIGHUP) is signal.SIG_IGN
+    finally:
+        signal.signal(SIGHUP, before)
 
 
 @pytest.mark.parametrize("number", [SIGINT, SIGTERM])

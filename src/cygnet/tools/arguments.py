@@ -19,6 +19,8 @@ COMMON = {
     "quiet": ("-q", "", "no message about attached probes"),
     "warnings": ("-k", "", "also warn of failed reads and missing keys"),
     "no-warnings": ("--no-warnings", "", "do not warn at all"),
+    "explain": ("--explain", "", "say what it would attach to, make and cost an event; attach nothing"),
+    "live": ("--live", "", "redraw its maps in place while it runs"),
     "dry-run": ("--dry-run", "", "compile and load, then end"),
     "verbose": ("-v", "", "tell more: the form of the script that was chosen"),
     "help": ("--help", "", "this text"),

@@ -107,6 +107,8 @@ def test_interval_and_count() -> None:
 def test_json_asks_for_records() -> None:
     assert read(load("opensnoop"), ["-f", "json"]).arguments("S") == ["-f", "json", "S", "--", "--rows=true"]
     assert read(load("runqlat"), ["-f", "json"]).arguments("S") == ["-f", "json", "S"]
+    assert read(load("runqlat"), ["--explain", "-m"]).arguments("S") == ["--explain", "S", "--", "--milliseconds=true"]
+    assert read(load("runqlat"), ["--live"]).arguments("S") == ["--live", "S"]
 
 
 @pytest.mark.parametrize("name", tools.names())

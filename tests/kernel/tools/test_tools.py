@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import pty
 import select
@@ -11,9 +12,12 @@ import time
 from pathlib import Path
 from typing import Any
 
+import pytest
 from tests.kernel.tools.running import maps, rows, total, wait_for
 
 from cygnet import tools
+from cygnet.cli import main
+from cygnet.tools.header import load
 
 
 def test_opensnoop(start: Any, child: Any, tmp_path: Path) -> None:
@@ -304,3 +308,12 @@ def test_runqlen(start: Any, child: Any) -> None:
     on_first = {bucket["min"]: bucket["count"] for bucket in maps(text)["@length_by"]["0"]}
     assert sum(count for length, count in on_first.items() if length >= 2) >= 20  # three that want to run: two wait
     assert "Something waited in" in text
+
+
+@pytest.mark.parametrize("name", [name for name in tools.names() if load(name).option("rows")])
+def test_records_come_without_a_heading(name: str, capfd: pytest.CaptureFixture[str]) -> None:
+    """With -f json a tool that has records prints nothing else, so that each line can be read by a program."""
+    assert main([name, "--explain", "-f", "json"]) == 0
+    (line,) = capfd.readouterr().out.splitlines()
+    kinds = {action["kind"] for action in json.loads(line)["data"]["actions"]}
+    assert "print_value" in kinds and "printf" not in kinds

@@ -177,27 +177,30 @@ def trace(*arguments: str) -> subprocess.CompletedProcess[str]:
     return done
 
 
+# By function: under QEMU's software emulation the kernel's single steps at a uprobe look like accesses, too.
+COUNT = '@[usym(reg("ip"))] = count();'
+
+
 def test_an_argument_from_its_first_call_on(calls: Path) -> None:
     """Nothing is missed: the process waits until it is watched."""
-    done = trace("-c", str(calls), "-e", 'watchpoint:touch+arg1:8:w { @[usym(reg("ip"))] = count(); @n = count(); }')
+    done = trace("-c", str(calls), "-e", f"watchpoint:touch+arg1:8:w {{ {COUNT} }}")
     assert done.returncode == 0 and done.stderr == "Attached 1 probe\n", done.stderr
-    assert "@[add]: 26\n" in done.stdout and "@n: 26\n" in done.stdout
+    assert "@[add]: 26\n" in done.stdout
 
 
 def test_one_address_is_watched_once_and_can_be_let_go(calls: Path) -> None:
+    """The second call's address is: its five writes may come before or after."""
     let_go = f"uprobe:{calls}:add /@seen++ == 1/ {{ unwatch(arg0); }}"
-    program = "watchpoint:touch+arg1:8:w { @n = count(); } " + let_go
-    done = trace("-c", str(calls), "-e", program)
+    done = trace("-c", str(calls), "-e", f"watchpoint:touch+arg1:8:w {{ {COUNT} }} {let_go}")
     assert done.returncode == 0, done.stderr
-    count = int(re.findall(r"@n: (\d+)", done.stdout)[0])
-    assert 21 <= count <= 26  # the third to sixth writes may come before it is let go
+    assert 21 <= int(re.findall(r"@\[add\]: (\d+)", done.stdout)[0]) <= 26
 
 
 def test_registers_run_out(calls: Path) -> None:
     """x86-64 has four; what has them can be seen, and the rest is told once."""
     addresses = " ".join(f"watchpoint:{0x1000 + 8 * number:#x}:8:w {{ @none = count(); }}" for number in range(3))
-    done = trace("-c", str(calls), "-e", f"{addresses} watchpoint:touch+arg1:8:w {{ @n = count(); }}")
-    assert done.returncode == 0 and "@n: 14\n" in done.stdout, done.stdout
+    done = trace("-c", str(calls), "-e", f"{addresses} watchpoint:touch+arg1:8:w {{ {COUNT} }}")
+    assert done.returncode == 0 and "@[add]: 14\n" in done.stdout, done.stdout
     assert done.stderr.count("all debug registers are in use") == 1, done.stderr
 
 

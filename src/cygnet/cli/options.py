@@ -36,7 +36,7 @@ MODES = ("codegen", "compiler-bench", "bench", "test", "format")
 
 
 class Request:
-    """What a command line asks for: `action` is run, list, help, version, info, format or explain."""
+    """What a command line asks for: `action` is run or one of cli.trace_other's."""
 
     __slots__ = ("action", "file", "options", "program", "rest", "search")
 
@@ -161,12 +161,14 @@ def _warn_less(request: Request) -> None:
 def _mode(request: Request, value: str) -> None:
     if value not in MODES:
         raise UsageError(f"--mode must be one of {', '.join(MODES)}, not {value!r}")
+    if value == "compiler-bench":
+        raise UsageError("--mode compiler-bench is not there yet")
     if request.options.mode and request.options.mode != value:
         raise UsageError(f"--mode {value} contradicts --mode {request.options.mode}")
     request.options.mode = value
     request.options.test, request.options.bench = value == "test", value == "bench"
-    if value == "format":
-        request.action = "format"
+    if value in ("format", "codegen"):
+        request.action = value
 
 
 def _program(request: Request, value: str) -> None:

@@ -21,6 +21,10 @@ def compiled(source: Source, options: Options, target: LiveTarget) -> ObjectSpec
     from cygnet.lang.trace.compile import compile_program
     from cygnet.lang.trace.instances import Params
 
+    if options.no_features or options.traceable_functions or options.debuginfo:
+        from cygnet.cli.choices import prepare
+
+        prepare(options, target)
     dump = None
     if options.debug:
         from cygnet.lang.trace.dump import Dump
@@ -47,6 +51,10 @@ def compiled(source: Source, options: Options, target: LiveTarget) -> ObjectSpec
 
         for warning in result.warnings:
             warn(warning, sys.stderr if options.format == "json" else sys.stdout)
+    if options.probe_filter:
+        from cygnet.cli.choices import filtered
+
+        return filtered(result.spec, options.probe_filter)
     return result.spec
 
 

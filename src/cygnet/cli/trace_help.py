@@ -25,8 +25,12 @@ Usage: cygnet trace [OPTION…] -e 'PROGRAM' [PARAMETER…]
       --dry-run           compile and load, then end
   -I DIR, --include FILE  more C headers
       --debuginfo DIRS    where to look for debug information, separated by colons
-      --no-feature LIST   do as if the kernel lacked these features
-      --test, --bench     run the program's test: or bench: probes (--probe-filter REGEX chooses)
+      --no-feature LIST   do as if the kernel lacked these features, separated by commas
+      --traceable-functions FILE   the functions that can be traced, as available_filter_functions lists them
+      --usdt-file-activation       nothing to do: the kernel raises semaphores of static probes itself
+      --probe-filter RE   attach, or run, only the probes whose names match; begin and end stay
+      --test, --bench     run the program's test: or bench: probes
+      --mode MODE         test, bench, format (the same as --fmt), or codegen: only compile
       --fmt               print the program in standard layout
   -d, --debug STAGE       show the program after a stage of compilation (parse, ast, types, ir, codegen, dis, …)
       --info              what this machine can do

@@ -1,4 +1,4 @@
-"""What `cygnet trace` does besides running a program: list, help, version, info, format, explain, parameters."""
+"""What `cygnet trace` does besides running a program: list, help, version, info, format, compile, explain, parameters."""
 
 from __future__ import annotations
 
@@ -60,6 +60,16 @@ def _format(request: Request) -> int:
     return 0
 
 
+def _codegen(request: Request) -> int:
+    """Compile, and no more."""
+    from cygnet.cli.program import compiled, text
+    from cygnet.kernel.target import LiveTarget
+    from cygnet.source import Source
+
+    compiled(Source(*text(request)), request.options, LiveTarget())
+    return 0
+
+
 def _parameters(request: Request) -> int:
     """``-- --help``: the program's named parameters, with their defaults."""
     from cygnet.cli.program import text
@@ -85,5 +95,5 @@ def _explain(request: Request) -> int:
     return explain(request)
 
 
-ACTIONS = {"list": _list, "help": _help, "version": _version, "info": _info, "format": _format,
+ACTIONS = {"list": _list, "help": _help, "version": _version, "info": _info, "format": _format, "codegen": _codegen,
            "parameters": _parameters, "explain": _explain}  # fmt: skip

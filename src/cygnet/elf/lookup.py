@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 CACHE_PATH = "/etc/ld.so.cache"
 DEBUG_ROOT = "/usr/lib/debug"
+_more_roots: list[str] = []  # of `search_also`
 _NEW_MAGIC = b"glibc-ld.so.cache1.1"
 # glibc's sysdeps/generic/ldconfig.h: the flags' low byte is the kind of library, the next one the machine.
 _FLAGS = {"x86_64": 0x0303, "aarch64": 0x0A03, "riscv64": 0x1003, "s390x": 0x0403, "ppc64le": 0x0503}
@@ -136,23 +137,29 @@ def debug_link(elf: Elf) -> tuple[str, int] | None:
     return os.fsdecode(data[:end]), struct.unpack_from(elf.order + "I", data, place)[0]
 
 
+def search_also(folders: list[str]) -> None:
+    """Look for separate debug files in these folders, before the system's own."""
+    _more_roots.extend(folders)
+
+
 def debug_file(elf: Elf, root: str = "/") -> str | None:
     """The path of the separate debug file of an ELF file, or None. `root` is the file's own root folder.
 
-    Searched by build id, then by .gnu_debuglink beside the file, in its ``.debug`` and below /usr/lib/debug; a file
-    found by its name counts when its build id, or else its checksum, is the right one.
+    Searched by build id, then by .gnu_debuglink beside the file, in its ``.debug`` and below /usr/lib/debug and the
+    folders of `search_also`; a file found by its name counts when its build id, or else its checksum, is the right one.
     """
     build_id = elf.build_id
+    roots = [*_more_roots, os.path.join(root, DEBUG_ROOT[1:])]
     if len(build_id) > 2:
-        path = os.path.join(root, f"{DEBUG_ROOT[1:]}/.build-id/{build_id[:2]}/{build_id[2:]}.debug")
-        if os.path.isfile(path):
-            return path
+        for base in roots:
+            path = f"{base}/.build-id/{build_id[:2]}/{build_id[2:]}.debug"
+            if os.path.isfile(path):
+                return path
     link = debug_link(elf)
     if link is None or not elf.path or "/" in link[0]:
         return None
     folder = os.path.dirname(os.path.abspath(elf.path))
-    below = os.path.join(root, DEBUG_ROOT[1:] + folder)
-    for place in (folder, os.path.join(folder, ".debug"), below):
+    for place in (folder, os.path.join(folder, ".debug"), *[base + folder for base in roots], *_more_roots):
         path = os.path.join(place, link[0])
         if path != elf.path and os.path.isfile(path) and _belongs(path, build_id, link[1]):
             return path

@@ -15,7 +15,7 @@ from cygnet.uapi import bpf, layouts
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
 _answers: dict[str, bool] = {}
 
@@ -34,6 +34,11 @@ def has(name: str) -> bool:
     if name not in _answers:
         _answers[name] = _PROBES[name]()
     return _answers[name]
+
+
+def do_without(names: Iterable[str]) -> None:
+    """Answer from now on that the kernel lacks these."""
+    _answers.update(dict.fromkeys(names, False))
 
 
 def names() -> list[str]:

@@ -57,6 +57,10 @@ class LiveTarget:
             self._functions = tracefs.traceable_functions()
         return self._functions
 
+    def trace_only(self, functions: list[str]) -> None:
+        """Take these for all that the kernel's tracer can patch."""
+        self._functions = functions
+
     def bpf_functions(self) -> list[tuple[int, str]]:
         """(id, name) of each function of each loaded BPF program that came with BTF."""
         from cygnet.kernel import objects

@@ -141,7 +141,7 @@ def has_event(subsys: str, event: str) -> bool:
 def traceable_functions() -> list[str]:
     """Functions that ftrace can patch, as ``name`` or ``module:name``, in the kernel's order; none without ftrace."""
     try:
-        lines = _read(find() + "/available_filter_functions").splitlines()
+        text = _read(find() + "/available_filter_functions")
     except FileNotFoundError:
         return []
     except OSError as error:
@@ -150,8 +150,13 @@ def traceable_functions() -> list[str]:
         if has_capability("dac_read_search"):  # so it is the kernel that has none to offer
             return []
         raise _unreadable(error) from error
+    return functions_in(text)
+
+
+def functions_in(text: str) -> list[str]:
+    """The functions that a text like available_filter_functions lists."""
     functions = []
-    for line in lines:
+    for line in text.splitlines():
         name, _, module = line.partition(" ")
         if not name.startswith("__ftrace_invalid_address__"):
             functions.append(f"{module.strip('[]')}:{name}" if module else name)

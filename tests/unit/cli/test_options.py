@@ -67,7 +67,8 @@ def test_options(args: list[str], name: str, value: object) -> None:
     [
         [], ["-q"], ["-e"], ["-f", "xml", "-e", "X"], ["-B", "lines", "-e", "X"], ["-p", "x", "-e", "X"],
         ["-p", "0", "-e", "X"], ["-c", "ls", "-p", "1", "-e", "X"], ["-k", "--no-warnings", "-e", "X"],
-        ["--no-warnings", "-k", "-e", "X"], ["--unknown"], ["-z"], ["--mode", "x"], ["--test", "--bench"],
+        ["--no-warnings", "-k", "-e", "X"], ["--unknown"], ["-z"], ["--mode", "x"], ["--mode", "compiler-bench", "-e", "X"],
+        ["--test", "--bench"],
         ["--quiet=1"], ["--no"], ["-d", "nonsense,ast", "--pid"], ["--debug=nonsense"], ["-l", "a", "b"],
         ["-e", "X", "-e", "Y"], ["-eX", "-qeY"], ["-p", "²", "-e", "X"], ["-p", "9" * 5000, "-e", "X"],
         ["-p", "4194305", "-e", "X"], ["--emit-elf", "F", "-e", "X"], ["--aot", "F", "-e", "X"],

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from typing import Any
 
-    from cygnet.ir.core import Module, Value
+    from cygnet.ir.core import Block, Module, Value
     from cygnet.lang.trace.check.names import VarInfo
     from cygnet.lang.trace.functions import InlineCall
     from cygnet.lang.trace.instances import Instance
@@ -241,7 +241,8 @@ class Lowerer(MapLowerer):
     def stmt_While(self, node: ast.While) -> None:
         b = self.b
         changed = self._hide_variables(node)
-        head, test, body, next_, out, cut = (b.new_block() for _ in range(6))
+        head, test, body, next_, out = (b.new_block() for _ in range(5))
+        cut = b.new_block() if self._can_be_cut() else out
         b.jump(head)
         b.start(head)
         self.memo.append({})
@@ -261,15 +262,27 @@ class Lowerer(MapLowerer):
                 b.jump(head)
         self.memo.pop()
         b.seal(head)
-        b.open(cut)
-        self._tell_cut(node.cond.span)
-        b.jump(out)
+        self._tell_cut(cut, out, node.cond.span)
         b.open(out)
 
-    def _tell_cut(self, span: Span) -> None:
+    def _can_be_cut(self) -> bool:
+        """Whether the kernel ends loops: an older one follows them, and would find nothing that leads to a cut."""
+        from cygnet.errors import SystemCallError
+
+        has = getattr(self.instance.target, "has", None)
+        try:
+            return has is not None and bool(has("may_goto"))
+        except SystemCallError:  # not for us to ask
+            return False
+
+    def _tell_cut(self, cut: Block, out: Block, span: Span) -> None:
         """The kernel's budget for loops is spent, so that this one ended before its condition said so."""
+        if cut is out:
+            return
+        self.b.open(cut)
         limit = "a quarter of a second (before Linux 6.15: 8 million rounds)"
         self.runtime_error(f"The loop was cut: the kernel allows the loops of a probe {limit}", span)
+        self.b.jump(out)
 
     def _forget(self, variables: Iterable[object]) -> None:
         """Make numbers unknown to the verifier at the end of a round.
@@ -327,7 +340,8 @@ class Lowerer(MapLowerer):
         b.write(counter, self.b.add(start, self.opaque_zero()))
         changed = self._hide_variables(node)
         head, test, body, next_, out = (b.new_block() for _ in range(5))
-        cut = out if _sure(node) and len(self.exits) < 2 else b.new_block()
+        short = _sure(node) and len(self.exits) < 2
+        cut = out if short or not self._can_be_cut() else b.new_block()
         b.jump(head)
         b.start(head)
         self.memo.append({})
@@ -349,10 +363,7 @@ class Lowerer(MapLowerer):
                 b.jump(head)
         self.memo.pop()
         b.seal(head)
-        if cut is not out:
-            b.open(cut)
-            self._tell_cut(node.var.span)
-            b.jump(out)
+        self._tell_cut(cut, out, node.var.span)
         b.open(out)
 
     def stmt_Break(self, node: ast.Break) -> None:

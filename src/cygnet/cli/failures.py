@@ -75,7 +75,7 @@ def colour() -> bool:
     """BPFTRACE_COLOR (or CYGNET_COLOR): always, never, or auto: both streams are terminals that can show it, and
     NO_COLOR (no-color.org) is not set.
     """
-    mode = os.environ.get("CYGNET_COLOR", os.environ.get("BPFTRACE_COLOR", "auto"))
+    mode = os.environ.get("CYGNET_COLOR") or os.environ.get("BPFTRACE_COLOR", "auto")
     if mode in ("always", "never"):
         return mode == "always"
     if os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb":

@@ -32,6 +32,7 @@ def compiled(source: Source, options: Options, target: LiveTarget) -> ObjectSpec
         dump = Dump(options.debug, _shown)
     named = {name: value if isinstance(value, str) else "" for name, value in options.named.items()}
     environment = {name: value for name, value in os.environ.items() if name.startswith(_PREFIXES)}
+    _check_colours(environment)
     result = compile_program(
         source,
         target,
@@ -56,6 +57,16 @@ def compiled(source: Source, options: Options, target: LiveTarget) -> ObjectSpec
 
         return filtered(result.spec, options.probe_filter)
     return result.spec
+
+
+def _check_colours(environment: dict[str, str]) -> None:
+    from cygnet.errors import UsageError
+
+    for name in ("CYGNET_COLOR", "BPFTRACE_COLOR"):
+        if environment.get(name, "auto") not in ("auto", "always", "never", ""):
+            error = UsageError(f"{name} is auto, always or never, not {environment[name]!r}")
+            error.exit_status = 2  # as for other settings in the environment
+            raise error
 
 
 def _shown(text: str) -> None:

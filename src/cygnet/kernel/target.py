@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 INIT_PID_NAMESPACE = 0xEFFFFFFC  # include/linux/proc_ns.h: PROC_PID_INIT_INO
 
+_BTF_FILE = ("CYGNET_BTF", "BPFTRACE_BTF")
+
 
 class LiveTarget:
     """TargetInfo of the machine we run on."""
@@ -93,11 +95,14 @@ class LiveTarget:
         return self._modules[name]
 
     def btf(self) -> Any:
-        """The kernel's own types. NotSupported when the kernel has no BTF."""
+        """The kernel's own types, or those of the file that BPFTRACE_BTF names. NotSupported when the kernel has no BTF,
+        UsageError when the file has none.
+        """
         if self._btf is None:
             from cygnet.btf import Btf
 
-            self._btf = Btf.kernel()
+            named = next((name for name in _BTF_FILE if os.environ.get(name)), "")
+            self._btf = _btf_of(named, os.environ[named]) if named else Btf.kernel()
         return self._btf
 
     def has_ksym(self, name: str) -> bool:
@@ -203,6 +208,18 @@ class LiveTarget:
         from cygnet.kernel.denied import has_capability
 
         return has_capability(name)
+
+
+def _btf_of(variable: str, path: str) -> Any:
+    from cygnet.btf import Btf
+    from cygnet.errors import BtfError, UsageError
+
+    try:
+        return Btf.load(path)
+    except (OSError, BtfError) as error:
+        raise UsageError(
+            f"{variable}: cannot read types from {path}: {getattr(error, 'strerror', None) or error}"
+        ) from None
 
 
 def kernel_dev(dev: int) -> int:

@@ -232,3 +232,20 @@ def test_bytes_that_are_no_text(tmp_path: Path, capfd: pytest.CaptureFixture[str
     (tmp_path / "bad.bt").write_bytes(b"begin { \xff }")
     assert cli.main(["trace", "--fmt", str(tmp_path / "bad.bt")]) == 1
     assert "the byte 0xFF, which is not UTF-8" in capfd.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "status", "says"),
+    [
+        ("BPFTRACE_COLOR", "blue", 2, "ERROR: BPFTRACE_COLOR is auto, always or never, not 'blue'\n"),
+        ("BPFTRACE_BTF", "/no/such", 1, "ERROR: BPFTRACE_BTF: cannot read types from /no/such: No such file"),
+        ("BPFTRACE_BTF", "/etc/passwd", 1, "ERROR: BPFTRACE_BTF: cannot read types from /etc/passwd: not BTF"),
+        ("BPFTRACE_NO_SUCH", "1", 0, ""),
+    ],
+)
+def test_the_environment(
+    name: str, value: str, status: int, says: str, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv(name, value)
+    assert cli.main(["trace", "--mode", "codegen", "-e", "begin { print((struct sock_filter *)8); }"]) == status
+    assert says in capfd.readouterr().err

@@ -287,3 +287,12 @@ def test_a_full_disk_is_told_and_full_messages_are_not() -> None:
 def test_what_a_stage_shows_comes_before_what_the_program_prints() -> None:
     done = trace("-q", "-d", "ast", "-e", "begin { print(7); exit(); }")
     assert done.out.startswith("-- ast") and done.out.endswith("}\n\n7\n")
+
+
+@pytest.mark.parametrize(("length", "says"), [(0, "is empty"), (40, "cut short"), (3000, "cut short")])
+def test_a_binary_that_is_cut_short(tmp_path: Path, length: int, says: str) -> None:
+    (tmp_path / "binary").write_bytes(Path(sys.executable).read_bytes()[:length])
+    done = trace("-e", f"uprobe:{tmp_path}/binary:main {{ }} tracepoint:no:such {{ }}")
+    first, *rest = done.err.splitlines()
+    assert done.status == 1 and first.startswith("stdin:1:") and says in first
+    assert "tracepoint not found" in " ".join(rest)  # one mistake hides no other

@@ -29,6 +29,8 @@ def program_of(path: str | None, hex_code: str | None) -> Program:
     data = read(path or "-")
     if path is not None and path.endswith((".s", ".asm")):
         return _assembled(data, path)
+    if data[:4] == b"\x7fELF":
+        raise UsageError(f"{path or 'the standard input'} is an ELF file: a program of bare instructions is wanted")
     if path is not None and path.endswith(".bin"):
         return Program(data, name=path)
     text = text_of(data)

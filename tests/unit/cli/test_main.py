@@ -46,6 +46,7 @@ from cygnet.source import Source, Span
         (["asm", "-f", "zz"], 1, "", "ERROR: -f cannot be 'zz': one of 'hex', 'bin', 'c', 'list'\n"),
         (["asm", "-e", "r11 = 1"], 1, "", "there is no register r11"),
         (["asm", "--help"], 0, "usage: cygnet asm", ""),
+        (["run", "/bin/ls"], 1, "", "ERROR: /bin/ls is an ELF file: a program of bare instructions is wanted\n"),
         (["run"], 1, "", "ERROR: give either a file or --hex CODE\nHINT: cygnet run --help tells more\n"),
         (["run", "--budget", "x", "a"], 1, "", "ERROR: --budget wants a number, not 'x'\n"),
         (["run", "--memory"], 1, "", "ERROR: --memory wants a value\n"),

@@ -235,18 +235,18 @@ def _find_probes(
     missing = config["missing_probes"] if "missing_probes" in config.given else "alternatives"
     options = Options(pid=pid or -1, missing=missing, unsafe=unsafe, command=command)
     found: list[tuple[ast.Probe, list[Match]]] = []
-    errors: list[Any] = []
+    errors: list[SourceError] = []
     for probe in program.probes:
         try:
             points = [parse_point(point, params.positional) for point in probe.attach_points]
             matches = expand_all(points, target, options)
         except (ProbeError, ValueError) as error:
-            errors.append(error)
+            errors.append(_as_source_error(error, probe))
             continue
         if matches:
             found.append((probe, matches))
     if errors:
-        raise SourceErrors([_as_source_error(error) for error in errors])
+        raise SourceErrors(errors)
     total = sum(len(matches) for _, matches in found)
     _check_iterators(found, total)
     if total > config["max_probes"]:
@@ -276,10 +276,12 @@ def _check_iterators(found: list[tuple[ast.Probe, list[Match]]], total: int) -> 
                 raise TraceTypeError(f"{what}: its text goes to those who read the file", call.span)
 
 
-def _as_source_error(error: Any) -> Any:
-    if isinstance(error, ProbeError):
-        return TraceTypeError(error.message, error.span, error.hints)
-    return error
+def _as_source_error(error: Exception, probe: ast.Probe) -> SourceError:
+    """An error with its place: that of the attach points for what knows none, such as a file that is cut short."""
+    if isinstance(error, SourceError):
+        return error
+    span = getattr(error, "span", None) or probe.attach_points[0].span
+    return TraceTypeError(str(error), span, getattr(error, "hints", ()))
 
 
 # -- generating ---------------------------------------------------------------------------------------

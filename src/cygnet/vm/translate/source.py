@@ -24,6 +24,12 @@ _TAIL_CALL = 12
 _UNUSED = "rl = rh = re = wl = wh = we = 0"
 # of these the low half of the result depends on the low halves of the operands alone
 _LOW_HALF = frozenset(("add", "sub", "mul"))
+_NOT_MOVED = (
+    -1,
+    -1,
+    -1,
+    -1,
+)  # dst, depth, number of lines then, and src of the last line, where that copies a register
 
 
 class Text:
@@ -124,6 +130,7 @@ class _Writer:
         self.head = 0
         self.own_loop = False
         self.known = Known.nothing()
+        self.moved = _NOT_MOVED
 
     def write(self) -> None:
         add, function = self.text.add, self.function
@@ -205,25 +212,38 @@ class _Writer:
 
     def _alu(self, step: Step, depth: int) -> None:
         insn, row = step.insn, step.row
-        stem, dst = row.name.split(str(row.bits))[0], f"r{insn.dst}"
+        stem, first = row.name.split(str(row.bits))[0], self._first(step, depth)
+        dst = f"r{first}"
         if stem in ("add", "sub") and row.fixed[1] is not None:
             plus = (stem == "add") == (insn.imm >= 0)
             value = f"({dst} {'+' if plus else '-'} {abs(insn.imm)}) & {MASKS[row.bits]:#x}"
         elif row.bits == 32 and stem in _LOW_HALF:
             value = row.semantics.format(d=dst, s=self._second(step))
         else:
-            value = self._narrowed(step, expression(row, dst, self._second(step)))
-        self.text.add(depth, f"{dst} = {value}")
+            value = self._narrowed(step, expression(row, dst, self._second(step)), first)
+        self.text.add(depth, f"r{insn.dst} = {value}")
         if row.bits == 64 and stem == "mov" and row.fixed[1] is None:
+            self.moved = (insn.dst, depth, len(self.text.lines), insn.src)
             self.known.move(insn.dst, insn.src, 0)
         elif row.bits == 64 and stem in ("add", "sub") and row.fixed[1] is not None:
             self.known.move(insn.dst, insn.dst, insn.imm if stem == "add" else -insn.imm)
         else:
             self.known.set(insn.dst, row.bits == 32 or (stem == "mov" and insn.imm >= 0))
 
-    def _narrowed(self, step: Step, text: str) -> str:
-        """Without the cuts of operands that are narrow enough."""
-        for reg in {step.insn.dst, step.insn.src} & self.known.small:
+    def _first(self, step: Step, depth: int) -> int:
+        """The register to read for dst: the one that the line before copied to it, which need not be copied then."""
+        insn = step.insn
+        reads_itself = step.row.fixed[1] is None and insn.src == insn.dst
+        if reads_itself or self.moved[:3] != (insn.dst, depth, len(self.text.lines)):
+            return insn.dst
+        self.text.lines.pop()
+        self.text.slots.pop()
+        source, self.moved = self.moved[3], _NOT_MOVED
+        return source
+
+    def _narrowed(self, step: Step, text: str, first: int | None = None) -> str:
+        """Without the cuts of operands that are narrow enough; `first` is read instead of dst."""
+        for reg in {step.insn.dst if first is None else first, step.insn.src} & self.known.small:
             text = text.replace(f"(r{reg} & 0xffffffff)", f"r{reg}")
         return text
 

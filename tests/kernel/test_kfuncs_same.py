@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from tests.vmcases.helpers import FILTER, SYSCALL, TC, XDP, Case, call, store
+from tests.kernel.test_helpers_same import compare
+from tests.vmcases.helpers import SYSCALL, Case, call, store
 from tests.vmcases.kfuncs import CASES, spec_of
 
 from cygnet.btf.reader import Btf
@@ -13,17 +14,7 @@ from cygnet.vm.machine import Machine
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 def test_same(case: Case) -> None:
-    spec = spec_of(case)
-    packet = case.type in (XDP, TC, FILTER)
-    given = (case.packet, b"") if packet else (b"", bytes(64))
-    size = 4096 if packet else 0
-    with kernel_runtime(spec) as kernel, Machine(spec) as machine:
-        theirs = kernel.program("case").test_run(*given, data_out_bytes=size)
-        ours = machine.program("case").test_run(*given, data_out_bytes=size)
-    assert ours.retval == theirs.retval
-    assert ours.data == theirs.data
-    if case.expect is not None:
-        assert theirs.retval == case.expect
+    compare(case, spec_of(case))
 
 
 @pytest.mark.parametrize(("name", "kind"), [(b"sock", 4), (b"sock", 1), (b"no_such_type", 4), (b"u32", 8), (b"", 4)])

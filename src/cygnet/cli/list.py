@@ -11,7 +11,10 @@ Usage: cygnet list [-v] [--json] [PATTERN…]
   -v        show fields and their types, and what is in a type
   --json    an object a line (docs/json.md)
 
-The exit status is 1 when nothing matches."""
+The exit status is 1 when nothing matches.
+
+Example: the fields of a tracepoint
+  cygnet list -v tracepoint:sched:sched_switch"""
 _VERBOSE = ("-v", "--verbose", "-lv", "-vl")
 _OPTIONS = (*_VERBOSE, "-l", "--list", "--json")
 

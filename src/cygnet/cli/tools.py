@@ -9,7 +9,10 @@ Ready-made tools, each a script of the tracing language.
 
 Usage: cygnet tools [--json]     list them
        cygnet tools show NAME    print a tool's script
-       cygnet NAME [OPTION…]     run a tool; cygnet NAME --help tells its options"""
+       cygnet NAME [OPTION…]     run a tool; cygnet NAME --help tells its options
+
+Example: what is there?
+  cygnet tools"""
 
 
 def main(args: list[str]) -> int:

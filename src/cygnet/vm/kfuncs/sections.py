@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from errno import EDEADLK, EFAULT, EINVAL, EOPNOTSUPP
 
-from cygnet.errors import HelperFault
 from cygnet.maps.memory import load32, store32, store64, write
 from cygnet.vm.helpers.common import MASK32, map_of
+from cygnet.vm.helpers.flow import spin_unlock
 from cygnet.vm.kfuncs.registry import kfunc
 
 TYPE_CHECKING = False
@@ -57,11 +57,7 @@ def res_spin_lock(machine: Host, lock: int) -> int:
 
 @kfunc("res_spin_unlock")
 def res_spin_unlock(machine: Host, lock: int) -> int:
-    machine.check(lock, 4, write=True, what="lock")
-    if not load32(lock):
-        raise HelperFault(f"the lock at {lock:#x} is not held")
-    store32(lock, 0)
-    return 0
+    return spin_unlock(machine, lock)
 
 
 @kfunc("res_spin_lock_irqsave")

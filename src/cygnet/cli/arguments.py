@@ -9,11 +9,24 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import NoReturn
 
+_RETURN_2 = "b7000000020000009500000000000000"
+# what the help of each command ends with: what for, and the command
+_EXAMPLES = {
+    "cygnet asm": ("the bytes of a program that returns 2", "-e 'r0 = 2' -e exit"),
+    "cygnet debug": ("one step, then the registers", f"--hex {_RETURN_2} -e step -e registers"),
+    "cygnet disasm": ("what the bytes say", f"-e {_RETURN_2}"),
+    "cygnet explain": ("the log that loading a program printed", "--type xdp load.log"),
+    "cygnet run": ("the first byte of the memory", "--hex 71100000000000009500000000000000 --memory 2a"),
+    "cygnet verify": ("may an XDP program end like this?", f"--type xdp --hex {_RETURN_2}"),
+}
+
 
 class Parser(ArgumentParser):
-    """`status` is what a command line that makes no sense ends with."""
+    """`prog` has a row in _EXAMPLES; `status` is what a command line that makes no sense ends with."""
 
     def __init__(self, prog: str, description: str, epilog: str = "", *, status: int = 1) -> None:
+        what, arguments = _EXAMPLES[prog]
+        epilog = f"{epilog}\n\nExample: {what}\n  {prog} {arguments}".lstrip()
         super().__init__(prog, description=description, epilog=epilog, formatter_class=RawDescriptionHelpFormatter)
         self.status = status
 

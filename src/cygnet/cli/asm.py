@@ -18,10 +18,7 @@ The text is what the kernel's verifier prints, one instruction a line:
   start: r0 = *(u32 *)(r1 +8)      label, load
          if r0 s> 5 goto start     also goto +3, goto pc+3
          call bpf_ktime_get_ns     helpers by name or number
-         exit                      ; # // begin a comment
-
-Example: the bytes of a program that returns 2
-  cygnet asm -e 'r0 = 2' -e exit"""
+         exit                      ; # // begin a comment"""
 
 
 def _options(argv: Sequence[str]) -> Namespace:

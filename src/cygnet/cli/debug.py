@@ -12,11 +12,7 @@ if TYPE_CHECKING:
     from cygnet.vm.debug import Debugger
 
 HELP = "step through eBPF instructions in user space"
-_EPILOG = """\
-Commands come from the standard input, or from -e; `help` lists them. An empty line repeats the last.
-
-Example: one step, then the registers
-  cygnet debug --hex b7000000020000009500000000000000 -e step -e registers"""
+_EPILOG = "Commands come from the standard input, or from -e; `help` lists them. An empty line repeats the last."
 
 
 def _options(argv: Sequence[str]) -> Namespace:

@@ -13,15 +13,11 @@ HELP = "disassemble eBPF instructions"
 _MACHINE_BPF = 247
 _SHF_EXECINSTR = 4
 
-_EPILOG = """\
-Example: what the bytes say
-  cygnet disasm -e b7000000020000009500000000000000"""
-
 
 def _options(argv: Sequence[str]) -> Namespace:
     from cygnet.cli.arguments import Parser
 
-    parser = Parser("cygnet disasm", HELP, _EPILOG)
+    parser = Parser("cygnet disasm", HELP)
     parser.add_argument(
         "file", nargs="?", default="-", help="raw bytes, hex digits or a BPF object; - is standard input"
     )

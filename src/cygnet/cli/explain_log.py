@@ -15,10 +15,7 @@ EXPLAINED, NOTHING, USAGE = 0, 1, 2
 _EPILOG = """\
 FILE is what the kernel's verifier said, as libbpf, bpftool, BCC or a journal wrapped it; without one, or for -, the
 standard input. The source lines that the log quotes are used; --type names the context's fields.
-The exit status is 0 when a refusal was explained, 1 when there was none, 2 when the text could not be read.
-
-Example: the log that loading a program printed
-  cygnet explain --type xdp load.log"""
+The exit status is 0 when a refusal was explained, 1 when there was none, 2 when the text could not be read."""
 
 
 def _options(argv: Sequence[str]) -> Namespace:

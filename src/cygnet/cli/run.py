@@ -15,10 +15,7 @@ HELP = "run eBPF instructions in user space and print r0"
 
 _EPILOG = """\
 FILE is assembly (as `cygnet asm` takes it), raw instructions, or hex digits; - is the standard input.
-The program finds the memory's address in r1 (0 without memory) and its length in r2.
-
-Example: the first byte of the memory
-  cygnet run --hex 71100000000000009500000000000000 --memory 2a"""
+The program finds the memory's address in r1 (0 without memory) and its length in r2."""
 
 
 def _options(argv: Sequence[str]) -> Namespace:

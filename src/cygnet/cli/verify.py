@@ -18,10 +18,7 @@ FILE is FILE.bt (the tracing language), FILE.s (as `cygnet asm` takes it), FILE.
 - is the standard input. Comments in assembly may say what the text cannot:
   # type: xdp
   # map: counts hash 4 8 1024      name, type, bytes of a key and of a value, entries; the first map is map[fd:0]
-The exit status is 0 when all programs are accepted, 1 when one is refused, 2 when there was nothing to judge.
-
-Example: may an XDP program end like this?
-  cygnet verify --type xdp --hex b7000000020000009500000000000000"""
+The exit status is 0 when all programs are accepted, 1 when one is refused, 2 when there was nothing to judge."""
 
 
 def _options(argv: Sequence[str]) -> Namespace:

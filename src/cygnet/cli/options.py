@@ -268,7 +268,7 @@ _VALUES: dict[str, Callable[[Request, str], None]] = {
     "no-feature": _add("no_features", ","),
     "mode": _mode,
     "probe-filter": _keep("probe_filter"),
-    "emit-elf": _not_yet("--emit-elf"),
+    "emit-elf": _keep("emit_elf"),
     "emit-llvm": _not_yet("--emit-llvm: there is no LLVM here, and what would take its place"),
     "aot": _not_yet("--aot"),
     "dwarf-pid": lambda request, value: None,
@@ -299,3 +299,5 @@ def _settle(request: Request) -> None:
         raise UsageError("--live draws on the terminal; it goes with neither -f json nor -o")
     if request.action == "run" and options.named.get("help") is True:
         request.action = "parameters"
+    elif request.action == "run" and options.emit_elf:
+        request.action = "emit"

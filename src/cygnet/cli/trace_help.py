@@ -23,6 +23,7 @@ Usage: cygnet trace [OPTION…] -e 'PROGRAM' [PARAMETER…]
       --explain           say what it would attach to, make, need and cost an event; attach nothing (--json: as JSON)
       --live[=SECONDS]    redraw the maps in place while it runs, every second (wants the extra: pip install 'cygnet[live]')
       --dry-run           compile and load, then end
+      --emit-elf FILE     write the programs and maps as an object file that libbpf and bpftool load; run nothing
   -I DIR, --include FILE  more C headers
       --debuginfo DIRS    where to look for debug information, separated by colons
       --no-feature LIST   do as if the kernel lacked these features, separated by commas

@@ -70,6 +70,25 @@ def _codegen(request: Request) -> int:
     return 0
 
 
+def _emit(request: Request) -> int:
+    """Compile, and write the programs and maps as an object file."""
+    from cygnet.cli.program import compiled, text
+    from cygnet.errors import UsageError
+    from cygnet.kernel.target import LiveTarget
+    from cygnet.loader.objectfile import for_target
+    from cygnet.source import Source
+
+    options, target = request.options, LiveTarget()
+    spec = compiled(Source(*text(request)), options, target)
+    data = for_target(spec, target, {"start_ns": 0, "cpid": 0, "target_pid": options.pid})
+    try:
+        with open(options.emit_elf, "wb") as file:
+            file.write(data)
+    except OSError as error:
+        raise UsageError(f"cannot write to {options.emit_elf!r}: {error.strerror}") from None
+    return 0
+
+
 def _parameters(request: Request) -> int:
     """``-- --help``: the program's named parameters, with their defaults."""
     from cygnet.cli.program import text
@@ -96,4 +115,4 @@ def _explain(request: Request) -> int:
 
 
 ACTIONS = {"list": _list, "help": _help, "version": _version, "info": _info, "format": _format, "codegen": _codegen,
-           "parameters": _parameters, "explain": _explain}  # fmt: skip
+           "emit": _emit, "parameters": _parameters, "explain": _explain}  # fmt: skip

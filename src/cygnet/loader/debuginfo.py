@@ -9,7 +9,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from cygnet.spec.objects import LineInfo, ProgramSpec
+    from cygnet.spec.objects import FuncInfo, LineInfo, ProgramSpec
 
 _IDENTIFIER = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_")
 
@@ -21,48 +21,54 @@ class DebugInfo:
 
     def __init__(self, programs: Iterable[ProgramSpec]) -> None:
         builder = Builder()
-        prototypes = _Prototypes(builder)
+        prototypes = Prototypes(builder)
         self.infos = {program.name: _info(program, builder, prototypes) for program in programs}
         self.data = builder.to_bytes() if len(builder) else b""
 
 
-class _Prototypes:
+class Prototypes:
     """``int f(void *ctx)`` for programs, ``long f(void)`` for what they call.
 
     The kernel reads prototypes of global functions only; ours are static but for the entry, and a static
     one is checked by the instructions alone (kernel/bpf/btf.c, btf_prepare_func_args).
     """
 
-    __slots__ = ("main", "static")
+    __slots__ = ("_builder", "_main", "_static")
 
     def __init__(self, builder: Builder) -> None:
-        self.main = builder.func_proto(builder.integer(4, True), [("ctx", builder.ptr(0))])
-        self.static = builder.func_proto(builder.integer(8, True), [])
+        self._builder = builder
+        self._main = builder.func_proto(builder.integer(4, True), [("ctx", builder.ptr(0))])
+        self._static = builder.func_proto(builder.integer(8, True), [])
 
-
-def _info(program: ProgramSpec, builder: Builder, prototypes: _Prototypes) -> tuple[bytes, bytes]:
-    info = ProgramInfo(builder)
-    for function in program.functions:
+    def function(self, function: FuncInfo) -> int:
+        """The FUNC type of a function."""
         name = identifier(function.name)
         if function.kind == "main":
-            info.func(function.insn, builder.func(name, prototypes.main, kinds.GLOBAL))
-        else:
-            info.func(function.insn, builder.func(name, prototypes.static, kinds.STATIC))
-    for line in program.lines:
-        info.line(line.insn, program.source, line.text, line.line, line.col)
-    if program.lines:
-        _cover_starts(program, info)
+            return self._builder.func(name, self._main, kinds.GLOBAL)
+        return self._builder.func(name, self._static, kinds.STATIC)
+
+
+def _info(program: ProgramSpec, builder: Builder, prototypes: Prototypes) -> tuple[bytes, bytes]:
+    info = ProgramInfo(builder)
+    ends = [function.insn for function in program.functions[1:]] + [len(program.insns) // 8]
+    for function, end in zip(program.functions, ends, strict=False):
+        info.func(function.insn, prototypes.function(function))
+        add_lines(info, program, function.insn, end)
     return info.func_info(), info.line_info() if program.functions else b""
 
 
-def _cover_starts(program: ProgramSpec, info: ProgramInfo) -> None:
-    """Each function must begin with a line; one without one takes the next line, or an empty one."""
-    starts = {line.insn for line in program.lines}
-    for function in program.functions:
-        if function.insn not in starts:
-            line = next((line for line in program.lines if line.insn > function.insn), None)
-            text, number, col = (line.text, line.line, line.col) if line else ("", 0, 0)
-            info.line(function.insn, program.source, text, number, col)
+def add_lines(info: ProgramInfo, program: ProgramSpec, start: int, end: int, shift: int = 0) -> None:
+    """The lines of the function in slots `start` to `end`, which lies `shift` slots further on in what is made.
+
+    Each function must begin with a line; one without one takes the next line, or an empty one.
+    """
+    lines = [line for line in program.lines if start <= line.insn < end]
+    for line in lines:
+        info.line(line.insn + shift, program.source, line.text, line.line, line.col)
+    if program.lines and not (lines and lines[0].insn == start):
+        after = next((line for line in program.lines if line.insn > start), None)
+        text, number, col = (after.text, after.line, after.col) if after else ("", 0, 0)
+        info.line(start + shift, program.source, text, number, col)
 
 
 def identifier(name: str) -> str:

@@ -12,7 +12,7 @@ class Options:
     """
 
     __slots__ = (
-        "bench", "buffering", "cmd", "debug", "debuginfo", "dry_run", "env", "format", "include_dirs", "includes",
+        "bench", "buffering", "cmd", "debug", "debuginfo", "dry_run", "emit_elf", "env", "format", "include_dirs", "includes",
         "live", "mode", "named", "no_features", "output", "params", "pid", "probe_filter", "quiet", "test",
         "traceable_functions", "unsafe", "usdt_file_activation", "verbose", "warnings",
     )  # fmt: skip
@@ -31,6 +31,7 @@ class Options:
         self.warnings = 1
         self.unsafe = False
         self.dry_run = False
+        self.emit_elf = ""
         self.test = False
         self.bench = False
         self.mode = ""

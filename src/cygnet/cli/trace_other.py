@@ -45,9 +45,9 @@ def _version(request: Request) -> int:
 
 
 def _info(request: Request) -> int:
-    from cygnet.cli import main as command
+    from cygnet.cli.doctor import main as act
 
-    return command(["doctor"])
+    return act([])
 
 
 def _format(request: Request) -> int:
@@ -60,33 +60,10 @@ def _format(request: Request) -> int:
     return 0
 
 
-def _codegen(request: Request) -> int:
-    """Compile, and no more."""
-    from cygnet.cli.program import compiled, text
-    from cygnet.kernel.target import LiveTarget
-    from cygnet.source import Source
-
-    compiled(Source(*text(request)), request.options, LiveTarget())
-    return 0
-
-
 def _emit(request: Request) -> int:
-    """Compile, and write the programs and maps as an object file."""
-    from cygnet.cli.program import compiled, text
-    from cygnet.errors import UsageError
-    from cygnet.kernel.target import LiveTarget
-    from cygnet.loader.objectfile import for_target
-    from cygnet.source import Source
+    from cygnet.cli.emit import emit
 
-    options, target = request.options, LiveTarget()
-    spec = compiled(Source(*text(request)), options, target)
-    data = for_target(spec, target, {"start_ns": 0, "cpid": 0, "target_pid": options.pid})
-    try:
-        with open(options.emit_elf, "wb") as file:
-            file.write(data)
-    except OSError as error:
-        raise UsageError(f"cannot write to {options.emit_elf!r}: {error.strerror}") from None
-    return 0
+    return emit(request)
 
 
 def _parameters(request: Request) -> int:
@@ -109,10 +86,10 @@ def _parameters(request: Request) -> int:
 
 
 def _explain(request: Request) -> int:
-    from cygnet.cli.explain import explain
+    from cygnet.cli.explain import explain as act
 
-    return explain(request)
+    return act(request)
 
 
-ACTIONS = {"list": _list, "help": _help, "version": _version, "info": _info, "format": _format, "codegen": _codegen,
+ACTIONS = {"list": _list, "help": _help, "version": _version, "info": _info, "format": _format, "codegen": _emit,
            "emit": _emit, "parameters": _parameters, "explain": _explain}  # fmt: skip

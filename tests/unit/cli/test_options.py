@@ -71,7 +71,7 @@ def test_options(args: list[str], name: str, value: object) -> None:
         ["--test", "--bench"],
         ["--quiet=1"], ["--no"], ["-d", "nonsense,ast", "--pid"], ["--debug=nonsense"], ["-l", "a", "b"],
         ["-e", "X", "-e", "Y"], ["-eX", "-qeY"], ["-p", "²", "-e", "X"], ["-p", "9" * 5000, "-e", "X"],
-        ["-p", "4194305", "-e", "X"], ["--emit-elf", "F", "-e", "X"], ["--aot", "F", "-e", "X"],
+        ["-p", "4194305", "-e", "X"], ["--emit-llvm", "F", "-e", "X"], ["--aot", "F", "-e", "X"],
     ],
 )  # fmt: skip
 def test_what_makes_no_sense(args: list[str]) -> None:

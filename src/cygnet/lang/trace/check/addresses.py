@@ -48,6 +48,16 @@ def _check_member(c: ExprChecker, node: ast.AddressOf, operand: ast.Field | ast.
     return T.UNKNOWN
 
 
+def member_space(node: ast.Expr) -> str | None:
+    """The address space of the memory that a member ``p->a.b[i]`` lies in; None for what is no member of a pointee."""
+    while isinstance(node, (ast.Field, ast.Index)):
+        node = node.operand
+        if node.type.kind == "ptr":
+            break
+    type: Type = node.type
+    return type.space if type.kind in ("ptr", "struct") else None
+
+
 #: names of typeinfo()'s parts, with those that earlier versions had
 PARTS = {"btf_id": 0, "base_type": 1, "full_type": 2, "base_ty": 1, "full_ty": 2}
 

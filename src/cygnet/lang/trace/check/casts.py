@@ -49,7 +49,7 @@ class CastChecker(CheckBase):
 
     def _base_type(self, node: ast.TypeName) -> Type | None:
         if node.of is not None:
-            return self.expr(node.of)
+            return self._type_or_expr(node.of) if isinstance(node.of, ast.TypeName) else self.expr(node.of)
         base = node.base
         if not node.keyword:
             if base == "string":
@@ -141,6 +141,12 @@ class CastChecker(CheckBase):
             return self._cast_number(node, target, operand)
         if target.kind == "ptr":
             space = operand.space if operand.kind == "ptr" else target.space
+            if operand.kind == "str":
+                from cygnet.lang.trace.check.addresses import member_space
+
+                place = member_space(node.operand)
+                if place in (T.KERNEL, T.USER):  # a member such as char cb[48] lies somewhere, a string does not
+                    return target._replace(space=place)
             if operand.kind not in ("ptr", "int", "bool", "enum", "array", "struct", "agg", "ksym"):
                 self.error(f"Cannot cast from '{T.name(operand)}' to '{T.name(target)}'", node.span)
             return target._replace(space=space)

@@ -111,6 +111,8 @@ class OperatorChecker(CheckBase):
 
     def _dereference(self, node: ast.Unary, type: Type) -> Type:
         if type.kind == "ptr":
+            if type.elem is None and _placed_number(node.operand):
+                return T.UINT64
             if type.elem is None:
                 self.error("Can not dereference a void pointer: cast it first", node.span)
                 return T.UNKNOWN
@@ -328,6 +330,11 @@ class OperatorChecker(CheckBase):
         from cygnet.lang.trace.check.addresses import check_address
 
         return check_address(self.whole, node)
+
+
+def _placed_number(node: ast.Expr) -> bool:
+    """``uptr(n)`` and ``kptr(n)`` of a number: an address that is read as the number itself would be."""
+    return isinstance(node, ast.Call) and node.name in ("kptr", "uptr") and node.args[0].type.kind == "int"
 
 
 _COMPARISONS: dict[str, Callable[[Any, Any], bool]] = {

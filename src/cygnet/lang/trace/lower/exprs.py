@@ -388,7 +388,7 @@ class ExprLowerer(AccessLowerer):
         target, given = node.type, node.operand.type
         if target.kind == "array":
             return self._cast_array(node)
-        if given.kind in ("array", "struct") and target.kind == "ptr":
+        if given.kind in ("array", "struct", "str") and target.kind == "ptr":
             thing = self.operand(node.operand)
             assert isinstance(thing, Mem)
             return self.address(thing)

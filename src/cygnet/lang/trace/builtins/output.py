@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 _MAX_ARGS = 127
 _NUMBERS = frozenset(("int", "bool", "enum", "ptr", "ksym", "username", "timestamp", "cgroup", "gfp"))
+_OTHER_LETTERS = frozenset("eEfFgGaAn")  # C's conversions of what the language does not have
 _JOIN_STRINGS, _JOIN_BYTES = 16, 1024
 
 
@@ -33,12 +34,15 @@ def check_format(c: Checker, node: ast.Expr, args: Args, name: str) -> None:
     from cygnet.spec.formats import parse
 
     specs = [spec for _, spec in parse(text) if spec is not None]
-    if bad := _bad_conversion(text):
-        c.error(f"{name}: unknown conversion '{bad}'", args[0].span, ["d i u o x X c s p, r rx rh for buffers, gr"])
+    bad, refused = _no_conversion(text)
+    hint = [f"'{bad}' is no conversion: d i u o x X c s p, r rx rh for buffers, gr"] if bad else []
+    if refused or (bad and name == "debugf"):  # whose format the kernel reads: it takes no such
+        c.error(f"{name}: unknown conversion '{bad}'", args[0].span, hint)
         return
     if len(specs) != len(types):
         few = "Not enough" if len(specs) > len(types) else "Too many"
-        c.error(f"{name}: {few} arguments for format string ({len(types)} supplied, {len(specs)} expected)", node.span)
+        text = f"{name}: {few} arguments for format string ({len(types)} supplied, {len(specs)} expected)"
+        c.error(text, node.span, hint if len(specs) < len(types) else [])
         return
     if len(types) > _MAX_ARGS:
         c.error(f"{name} can not have more than {_MAX_ARGS} arguments", node.span)
@@ -46,15 +50,24 @@ def check_format(c: Checker, node: ast.Expr, args: Args, name: str) -> None:
         _check_argument(c, name, spec.letter, type, arg)
 
 
-def _bad_conversion(text: str) -> str:
-    """The first ``%…`` that is no conversion; empty when all are."""
+def _no_conversion(text: str) -> tuple[str, bool]:
+    """A ``%…`` that is no conversion, and whether it is one of C's that there is no value for.
+
+    Any other is plain text, as it is in C libraries (``5%)``, ``HIT%\\n``): published scripts have such.
+    """
     from cygnet.spec.formats import parse
 
-    for literal_part, _ in parse(text.replace("%%", "")):
-        at = literal_part.find("%")
-        if at >= 0:
-            return literal_part[at : at + 2]
-    return ""
+    first = ""
+    for part, _ in parse(text.replace("%%", "")):
+        at = part.find("%")
+        while at >= 0:
+            letter = part[at + 1 :].lstrip("-+ #0123456789.*hlLjzt")[:1]
+            shown = "%" + letter if letter.isprintable() else "%"
+            if shown[1:] in _OTHER_LETTERS:
+                return shown, True
+            first = first or shown
+            at = part.find("%", at + 1)
+    return first, False
 
 
 def _check_argument(c: Checker, name: str, letter: str, type: Type, arg: ast.Expr) -> None:

@@ -155,10 +155,12 @@ class AccessChecker(CheckBase):
 
     def _item(self, node: ast.Expr) -> Type:
         type = self.value(node)
-        if type.kind == "agg":
-            self.error(f"'{T.name(type)}' must be cast to an integer here, such as (int64)@m", node.span)
-            return T.INT64
-        return type
+        if type.kind != "agg":
+            return type
+        if type.extra.kind not in T.CASTABLE:
+            self.error(f"'{T.name(type)}' can only be printed by itself, not as a part", node.span)
+            return T.UNKNOWN
+        return T.as_int(type)
 
     def expr_RecordExpr(self, node: ast.RecordExpr) -> Type:
         fields = tuple(map(self._item, node.values))

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from cygnet.lang.trace import ast
 from cygnet.lang.trace import types as T
 from cygnet.lang.trace.check.base import arity_text, flexible, type_is_int
 from cygnet.lang.trace.types import Agg
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from cygnet.lang.trace import ast
+    from cygnet.lang.trace.check.checker import Checker
     from cygnet.lang.trace.check.exprs import ExprChecker
+    from cygnet.lang.trace.check.names import MapInfo
+    from cygnet.lang.trace.types import Type
 
 _ARITY = {
     "count": (0, 0), "sum": (1, 1), "min": (1, 1), "max": (1, 1), "avg": (1, 1), "stats": (1, 1), "hist": (1, 2),
@@ -72,6 +75,25 @@ def _check_series(c: ExprChecker, node: ast.Call, signed: bool) -> Agg:
     if not 1 <= count <= _MOST_INTERVALS:
         c.error(f"tseries() keeps 1 to {_MOST_INTERVALS:,} intervals, not {count}", node.args[2].span)
     return Agg("tseries", signed, (max(1, interval), max(1, count), how))
+
+
+def assign_aggregate(c: Checker, info: MapInfo, value: ast.Expr) -> Type:
+    """``@m = count()``; a block may come before it."""
+    if isinstance(value, ast.BlockExpr):
+        value.type = c.block(value.block, last=lambda last: assign_aggregate(c, info, last))
+    else:
+        assert isinstance(value, ast.Call)
+        c.grow_aggregate(info, c.aggregate(value), value.span)
+        value.type = T.Type("agg", 8, extra=info.agg)
+    return value.type  # type: ignore[no-any-return]
+
+
+def aggregate_copied(c: Checker, info: MapInfo, type: Type, value: ast.Expr) -> None:
+    """Report ``@b = @a`` of an aggregation."""
+    info.written = True
+    hints = ["cast it to an integer, such as (int64)@m, to store the value of the moment"]
+    message = f"Map value '{T.name(type)}' cannot be assigned from one map to another"
+    c.error(message, value.span, hints if type.extra.kind in T.CASTABLE else [])
 
 
 def _literal(c: ExprChecker, kind: str, arg: ast.Expr) -> int | None:

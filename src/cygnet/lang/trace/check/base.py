@@ -23,6 +23,13 @@ class CheckBase:
 
     AGGREGATES = frozenset(("count", "sum", "min", "max", "avg", "stats", "hist", "lhist", "tseries"))
 
+    @classmethod
+    def gives_aggregate(cls, node: ast.Expr) -> bool:
+        """Is it a call of count() and the like, or a block that ends in one?"""
+        while isinstance(node, ast.BlockExpr) and node.block.value is not None:
+            node = node.block.value
+        return isinstance(node, ast.Call) and node.name in cls.AGGREGATES
+
     types: CTypes
     config: Config
     params: Any

@@ -11,7 +11,7 @@ from cygnet.lang.trace.check.names import MapInfo, Scope, VarInfo
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from typing import Any
 
     from cygnet.lang.trace.config import Config
@@ -352,11 +352,12 @@ class Checker(ExprChecker):
 
     # -- statements -------------------------------------------------------------------------------
 
-    def block(self, block: ast.Block, *, new_scope: bool = True, statement: bool = False) -> Type:
-        """Check a block; its type is that of its value, which a `statement` does not use."""
+    def block(
+        self, block: ast.Block, *, statement: bool = False, last: Callable[[ast.Expr], Type] | None = None
+    ) -> Type:
+        """Check a block; its type is that of its value, which a `statement` does not use, and `last` checks."""
         outer = self.scope
-        if new_scope:
-            self.scope = Scope(outer)
+        self.scope = Scope(outer)
         ended = False
         for stmt in block.stmts:
             if ended and self.final:
@@ -365,7 +366,9 @@ class Checker(ExprChecker):
             ended = isinstance(stmt, (ast.Return, ast.Break, ast.Continue)) or (
                 isinstance(stmt, ast.ExprStmt) and stmt.expr.type is not None and stmt.expr.type.kind == "never"
             )
-        result = self.expr(block.value, statement=statement) if block.value is not None else T.NONE
+        result = T.NONE
+        if block.value is not None:
+            result = last(block.value) if last is not None else self.expr(block.value, statement=statement)
         self.scope = outer
         return result
 
@@ -446,14 +449,17 @@ class Checker(ExprChecker):
 
     def _assign_map(self, target: ast.MapRef | ast.MapIndex, value: ast.Expr) -> None:
         info = self.target_map(target)
-        if isinstance(value, ast.Call) and value.name in self.AGGREGATES:
-            self.grow_aggregate(info, self.aggregate(value), value.span)
-            value.type = T.Type("agg", 8, extra=info.agg)
+        if self.gives_aggregate(value):
+            from cygnet.lang.trace.check.aggregates import assign_aggregate
+
+            assign_aggregate(self, info, value)
             return
         type = self.value(value)
         if type.kind == "agg" and info.agg is None:
             if type.extra.kind not in T.CASTABLE or (info.value.kind != "int" and (self.final or self.guess)):
-                self._aggregate_copied(info, type, value)
+                from cygnet.lang.trace.check.aggregates import aggregate_copied
+
+                aggregate_copied(self, info, type, value)
                 return
             if info.value.kind != "int":
                 return  # a later assignment may still say that it is a map of integers
@@ -462,15 +468,6 @@ class Checker(ExprChecker):
         if isinstance(value, ast.Call) and value.name == "nsecs":
             info.clock = clock_of(value)
         target.type = info.value
-
-    def _aggregate_copied(self, info: MapInfo, type: Type, value: ast.Expr) -> None:
-        info.written = True
-        hints = ["cast it to an integer, such as (int64)@m, to store the value of the moment"]
-        self.error(
-            f"Map value '{T.name(type)}' cannot be assigned from one map to another",
-            value.span,
-            hints if type.extra.kind in T.CASTABLE else [],
-        )
 
     def target_map(self, target: ast.MapRef | ast.MapIndex) -> MapInfo:
         """The map behind an assignment's left side; its key is checked."""

@@ -299,6 +299,10 @@ class MapLowerer(ExprLowerer):
         ref = target if isinstance(target, ast.MapRef) else target.map
         layout = self.unit.layout(ref.name)
         if layout.agg is not None:
+            while isinstance(value, ast.BlockExpr):
+                self.block(value.block)
+                assert value.block.value is not None
+                value = value.block.value
             assert isinstance(value, ast.Call)
             self.add_to_aggregate(layout, target, value)
             return

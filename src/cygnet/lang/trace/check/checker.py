@@ -7,7 +7,7 @@ from cygnet.lang.trace import ast
 from cygnet.lang.trace import types as T
 from cygnet.lang.trace.check.base import flexible
 from cygnet.lang.trace.check.exprs import ExprChecker
-from cygnet.lang.trace.check.names import MapInfo, Scope, VarInfo
+from cygnet.lang.trace.check.names import MapInfo, Scope, VarInfo, address_key
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -201,7 +201,7 @@ class Checker(ExprChecker):
         if type.kind in ("args", "agg", "none", "float", "never") or (type.kind == "ptr" and type.space == T.CTX):
             self.error(f"'{T.name(type)}' cannot be used as a map key", span)
             return
-        merged = T.promote(info.key, type)
+        merged = T.promote(info.key, type) or address_key(info.key, type)
         if merged is None:
             self.error(
                 f"Argument mismatch for {info.name}: trying to access with arguments: '{T.name(type)}' when map expects "

@@ -88,3 +88,17 @@ class Scope:
             names += scope.names
             scope = scope.outer
         return names
+
+
+def address_key(known: Type, given: Type) -> Type | None:
+    """The type of keys that are addresses, some as pointers and some as numbers of 64 bits; None for other pairs.
+
+    An address is a number in `arg0` and `retval` and has a type in a tracepoint's `args`: scripts that follow one
+    object through both use the two as one key.
+    """
+    if {known.kind, given.kind} == {"int", "ptr"} and known.size == given.size:
+        return known if known.kind == "ptr" else given
+    if known.kind == given.kind == "tuple" and len(known.fields) == len(given.fields):
+        fields = [T.promote(a, b) or address_key(a, b) for a, b in zip(known.fields, given.fields)]
+        return None if None in fields else T.tuple_of(*[field for field in fields if field])
+    return None

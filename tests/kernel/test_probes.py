@@ -237,6 +237,16 @@ def test_lists_what_bpftrace_lists(pattern: str) -> None:
     assert list(list_probes(pattern, LiveTarget())) == peer("-l", pattern)
 
 
+def test_lists_the_events_of_a_program_without_their_counts(capsys: pytest.CaptureFixture[str]) -> None:
+    from cygnet.cli.trace import main
+
+    text = "software:faults:7 { } interval:ms:20, profile:hz:9, p:5ms { } tracepoint:sched:sched_switch { } begin { }"
+    assert main(["-l", "-e", text]) == 0
+    assert capsys.readouterr().out.split() == [
+        "software:faults:", "interval:ms:", "profile:hz:", "profile:5ms", "tracepoint:sched:sched_switch", "begin",
+    ]  # fmt: skip
+
+
 def test_lists_fields_as_bpftrace_does() -> None:
     assert list(list_probes("tracepoint:*", LiveTarget(), True)) == peer("-lv", "tracepoint:*")
 

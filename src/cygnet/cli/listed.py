@@ -85,8 +85,15 @@ def show_program(source: Source, options: Options) -> int:
 
     encode = _json()
     for link in compiled(source, options, LiveTarget()).links:
-        if options.format == "json":
-            print(encode({"type": "probe", "data": {"name": link.probe, "provider": link.probe.partition(":")[0]}}))
-        else:
-            print(link.probe)
+        data = {"name": link.probe, "provider": link.probe.partition(":")[0]}
+        print(encode({"type": "probe", "data": data}) if options.format == "json" else _listed(link.probe))
     return 0
+
+
+def _listed(probe: str) -> str:
+    """A probe's name as lists without a program have it: those of events and timers leave out the count."""
+    kind, _, rest = probe.partition(":")
+    event, colon, _ = rest.partition(":")
+    if kind not in ("software", "hardware", "interval", "profile"):
+        return probe
+    return f"{kind}:{event}:" if colon or kind in ("software", "hardware") else probe

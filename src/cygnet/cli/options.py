@@ -36,9 +36,9 @@ MODES = ("codegen", "compiler-bench", "bench", "test", "format")
 
 
 class Request:
-    """What a command line asks for: `action` is run or one of cli.trace_other's."""
+    """What a command line asks for: `action` is run or one of cli.trace_other's. `remarks` are worth a warning."""
 
-    __slots__ = ("action", "file", "options", "program", "rest", "search")
+    __slots__ = ("action", "file", "options", "program", "remarks", "rest", "search")
 
     def __init__(self) -> None:
         self.action = "run"
@@ -46,6 +46,7 @@ class Request:
         self.program: str | None = None
         self.file = ""
         self.search = ""
+        self.remarks: list[str] = []
         self.rest: list[str] = []
 
 
@@ -173,17 +174,16 @@ def _mode(request: Request, value: str) -> None:
 
 def _program(request: Request, value: str) -> None:
     if request.program is not None:
-        error = UsageError("-e was given twice: a run has one program")
-        error.hints = ("one -e can hold several probes: -e 'begin { … } end { … }'",)
-        raise error
+        request.remarks.append("-e was given twice: only the last program is run")
     request.program = value
 
 
 def _pid(request: Request, value: str) -> None:
     if not (value.isascii() and value.isdecimal()):
-        raise UsageError(f"Failed to parse pid: pid '{value}' is not a valid decimal number")
+        digits = len(value) - len(value.lstrip("0123456789"))
+        raise UsageError(f"Failed to parse pid: invalid {'trailing bytes' if digits else 'integer'}: {value}")
     if not 0 < int(value[:9]) <= _LAST_PID or len(value) > 9:
-        raise UsageError(f"Failed to parse pid: pid '{value}' out of valid pid range [1,{_LAST_PID}]")
+        raise UsageError(f"Pid out of range: {value}")
     request.options.pid = int(value)
 
 

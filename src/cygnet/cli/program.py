@@ -79,6 +79,8 @@ def text(request: Request) -> tuple[str, str]:
     """(name, text) of the program; what has no file is called stdin."""
     from cygnet.errors import UsageError
 
+    for remark in request.remarks:
+        print(f"WARNING: {remark}", file=sys.stderr)
     if request.program is not None:
         program = request.program
         if sys.getfilesystemencoding() != "utf-8":  # the shell's text is UTF-8 all the same

@@ -60,5 +60,5 @@ def expand(parsed: Parsed, target: Target, options: Options) -> list[Match]:
 
 
 def names(row: Provider, target: Target) -> Iterator[str]:
-    """Any number goes with a unit: nothing to list."""
-    return iter(())
+    """The units; any number goes after them."""
+    return iter(("hz:", "ms:", "s:", "us:"))

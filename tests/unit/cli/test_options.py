@@ -70,7 +70,7 @@ def test_options(args: list[str], name: str, value: object) -> None:
         ["--no-warnings", "-k", "-e", "X"], ["--unknown"], ["-z"], ["--mode", "x"], ["--mode", "compiler-bench", "-e", "X"],
         ["--test", "--bench"],
         ["--quiet=1"], ["--no"], ["-d", "nonsense,ast", "--pid"], ["--debug=nonsense"], ["-l", "a", "b"],
-        ["-e", "X", "-e", "Y"], ["-eX", "-qeY"], ["-p", "²", "-e", "X"], ["-p", "9" * 5000, "-e", "X"],
+        ["-p", "²", "-e", "X"], ["-p", "9" * 5000, "-e", "X"],
         ["-p", "4194305", "-e", "X"], ["--emit-llvm", "F", "-e", "X"], ["--aot", "F", "-e", "X"],
     ],
 )  # fmt: skip
@@ -121,3 +121,20 @@ def test_short_options_as_getopt_reads_them() -> None:
                 where = request if letter == "-e" else request.options
                 assert str(getattr(where, names[letter[1]])) == value
         assert request.options.params == rest
+
+
+@pytest.mark.parametrize(
+    ("pid", "told"),
+    [("x1", "invalid integer: x1"), ("", "invalid integer: "), ("12z", "invalid trailing bytes: 12z"),
+     ("0", "Pid out of range: 0"), ("4194305", "Pid out of range: 4194305")],
+)  # fmt: skip
+def test_no_pid(pid: str, told: str) -> None:
+    with pytest.raises(UsageError, match=told + "$"):
+        parse(["-p", pid, "-e", "X"])
+
+
+def test_the_last_of_two_programs_is_run() -> None:
+    for args in (["-e", "X", "-e", "Y"], ["-eX", "-qeY"]):
+        request = parse(args)
+        assert request.program == "Y" and request.remarks == ["-e was given twice: only the last program is run"]
+    assert parse(["-e", "X"]).remarks == []

@@ -28,7 +28,9 @@ def test_one_provider() -> None:
         "software:cpu-clock:",
         "software:cpu-migrations:",
     ]
-    assert listed("begin") == ["begin"] and listed("interval") == []
+    assert listed("begin") == ["begin"] and listed("self:*") == []
+    assert listed("profile") == listed("p:*") == [f"profile:{unit}:" for unit in ("hz", "ms", "s", "us")]
+    assert listed("interval:*s") == ["interval:ms:", "interval:s:", "interval:us:"]
 
 
 def test_all_providers() -> None:

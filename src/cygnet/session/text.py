@@ -135,7 +135,7 @@ def _timestamp(vtype: VType, context: Context) -> Texter:
     from cygnet.session.clock import strftime
 
     form, clock = vtype.text or "%Y-%m-%dT%H:%M:%S", str(vtype.data or "boot")
-    return lambda ns: strftime(form, context.world.wall_ns(clock, ns)) if ns else "(?)"
+    return lambda after: strftime(form, context.world.wall_ns(clock, after - 1)) if after else "(?)"
 
 
 def _cgroup(vtype: VType, context: Context) -> Texter:

@@ -39,7 +39,7 @@ class VType(NamedTuple):
     ustack     size 16: stack id, u32 pid; the same; data = UNWOUND: of an event unwind, from its own tables
     inet       size 20: u32 family (AF_INET 2, AF_INET6 10), 16 bytes of address
     mac        size 6                         username  size 8: uid
-    timestamp  size 8: ns; text = strftime format, data = clock (boot, tai …)
+    timestamp  size 8: ns + 1, as 0 is unset; text = strftime format, data = clock (boot, tai …)
     cgroup     size 8: cgroup id; text = filter
     gfp        size 8: GFP flags
     none       size 0

@@ -71,7 +71,7 @@ class Strftime(Builtin):
         return c.map_info(node).clock if isinstance(node, ast.MapRef) else ""
 
     def lower(self, g: Lowerer, node: ast.Expr, args: Args) -> Operand:
-        return g.scalar(args[1])
+        return g.b.add(g.scalar(args[1]), g.const(1))  # 0 is a time that was never set
 
 
 ROWS: dict[str, Builtin] = {

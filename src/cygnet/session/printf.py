@@ -225,7 +225,7 @@ def _hex_escaped(data: bytes) -> str:
 
 
 def _gfp(spec: Spec, offset: int, vtype: VType, context: Context) -> Column:
-    from cygnet.session.gfp import gfp_text
+    from cygnet.facts.gfp import gfp_text
 
     code = _int_code(vtype).upper()
     return Column(offset, vtype.size, code, f"%{_aligned(spec)}b".encode(), lambda value: gfp_text(value).encode())

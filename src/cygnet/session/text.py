@@ -143,7 +143,7 @@ def _cgroup(vtype: VType, context: Context) -> Texter:
 
 
 def _gfp(vtype: VType, context: Context) -> Texter:
-    from cygnet.session.gfp import gfp_text
+    from cygnet.facts.gfp import gfp_text
 
     return gfp_text
 

@@ -78,6 +78,7 @@ def test_characters_as_in_c(form: str) -> None:
         ("%s", [(struct.pack("<QI", 0x410, 7), VType("usym", 16))], b"main"),
         ("%s", [(0x10, VType("ptr", 8))], b"0x10"),
         ("%gr", [(0xCC0, U64)], b"GFP_KERNEL"),
+        ("%gr", [(0x1000005, U64)], b"GFP_DMA|GFP_DMA32|__GFP_NO_OBJ_EXT"),
         ("%gr", [(0xCC0 | 1 << 13, U64)], b"GFP_KERNEL|__GFP_NOWARN"),
         ("100%%", [], b"100%"),
         ("%%%d%%", [(4, I64)], b"%4%"),

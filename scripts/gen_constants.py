@@ -29,6 +29,8 @@ HEADERS = """
     linux/serial.h linux/tty.h linux/usb/ch9.h linux/virtio_ids.h linux/kernel-page-flags.h
     linux/errqueue.h linux/net.h linux/nsfs.h linux/openat2.h linux/personality.h linux/pidfd.h linux/quota.h
     linux/rseq.h linux/sctp.h linux/sysinfo.h linux/taskstats.h linux/utsname.h linux/watchdog.h
+    sys/epoll.h sys/eventfd.h sys/inotify.h sys/resource.h linux/if_alg.h linux/pkt_cls.h linux/tls.h
+    asm/vmx.h
 """
 PRELUDE = "#define _GNU_SOURCE\n#include <stdio.h>\n"
 #: of the kernel only; x86-64 where machines differ (pages of 4096 bytes)
@@ -78,6 +80,8 @@ INTERNAL = {
     "SHUTDOWN_MASK": 3, "SKB_DST_NOREF": 1, "IP6SKB_FORWARDED": 2,
     "ERESTARTSYS": 512, "ERESTARTNOINTR": 513, "ERESTARTNOHAND": 514, "ENOIOCTLCMD": 515, "ERESTART_RESTARTBLOCK": 516,
     "EPROBE_DEFER": 517, "EOPENSTALE": 518, "ENOPARAM": 519, "EBADHANDLE": 521, "ENOTSYNC": 522, "EBADCOOKIE": 523,
+    "IOCB_EVENTFD": 1 << 16, "IOCB_DIRECT": 1 << 17, "IOCB_WRITE": 1 << 18, "IOCB_WAITQ": 1 << 19, "IOCB_NOIO": 1 << 20,
+    "TIF_NOTIFY_RESUME": 1, "TIF_SIGPENDING": 2, "TIF_NEED_RESCHED": 3,
     "ENOTSUPP": 524, "ETOOSMALL": 525, "ESERVERFAULT": 526, "EBADTYPE": 527, "EJUKEBOX": 528, "EIOCBQUEUED": 529,
 }  # fmt: skip
 
@@ -105,12 +109,12 @@ def macros(includes: str) -> list[str]:
 
 
 def values(includes: str, names: list[str]) -> dict[str, int]:
-    """The names that are integer constants; the compiler says which are not, and they are left out."""
+    """The names that are integer constants; the compiler says which are not (a string takes no ``+``)."""
     with tempfile.TemporaryDirectory() as folder:
         source, program = Path(folder, "c.c"), Path(folder, "c")
         for _ in range(5):
             lines = [
-                f'_Static_assert(__builtin_constant_p({n}), ""); static const long long v_{n} = (long long)({n});'
+                f'_Static_assert(__builtin_constant_p({n}), ""); static const long long v_{n} = (long long)+({n});'
                 for n in names
             ]
             source.write_text(includes + "#line 1\n" + "\n".join(lines) + "\nint main(void) { return 0; }\n")

@@ -20,6 +20,7 @@ from cygnet.lang.trace.config import SETTINGS, Config
         ("log_size", ("0", "1000"), ("2147483648",)),
         ("missing_probes", ("WARN",), ("maybe",)),
         ("cpp_demangle", ("off", "1"), ("2",)),
+        ("cache_user_symbols", ("per_pid", "0", "1"), ("2", "PER_THREAD")),
     ],
 )
 def test_ranges(name: str, good: tuple[str, ...], bad: tuple[str, ...]) -> None:

@@ -66,6 +66,7 @@ _RANGES = {
     "log_size": (0, 1 << 30),
 }
 _ANY = (0, 1 << 31)
+_NUMBERS = {"NONE": "0", "PER_PROGRAM": "1"}  # what cache_user_symbols was before it had words
 _TRUE = {"1": True, "true": True, "on": True, "yes": True, "0": False, "false": False, "off": False, "no": False}
 
 
@@ -160,6 +161,6 @@ def parse_value(name: str, raw: str) -> Any:
     if kind is str:
         return raw
     for word in kind:
-        if raw.lower() == word.lower():
+        if raw.lower() in (word.lower(), _NUMBERS.get(word)):
             return word
     raise ValueError(f"{name} is one of {', '.join(kind)}, not {raw!r}")

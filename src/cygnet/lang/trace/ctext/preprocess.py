@@ -201,18 +201,31 @@ class Preprocessor:
         source, start = item.span.source, item.span.start
         kept: list[str] = []
         states: list[_State] = []
-        at = 0
+        at = until = 0
         for line in item.text.splitlines(keepends=True):
-            if line.lstrip().startswith("#"):
-                span = Span(source, start + at, start + at + len(line.rstrip()))
-                word, rest, where = split_directive(CDirective(span, line.rstrip()))
-                _conditional(self, word, rest, where, CDirective(span, line), states)
+            active = all(state.active for state in states)
+            if at < until:  # the rest of a directive
+                kept.append(" " * len(line))
+            elif line.lstrip().startswith("#"):
+                until = self._within(source, start + at, line, states, active) - start
                 kept.append(" " * len(line))
             else:
-                active = all(state.active for state in states)
                 kept.append(line if active else " " * len(line))
             at += len(line)
         return CType(item.span, item.keyword, item.name, "".join(kept))
+
+    def _within(self, source: Source, at: int, line: str, states: list[_State], active: bool) -> int:
+        """Follow a preprocessor's line among a definition's members; gives the offset after it."""
+        from cygnet.lang.trace.parser_c import c_directive
+
+        item, end = c_directive(source, at + len(line) - len(line.lstrip()))
+        if isinstance(item, CDirective):
+            word, rest, where = split_directive(item)
+            if not _conditional(self, word, rest, where, item, states) and active and word == "undef":
+                self.defines.pop(rest.split()[0] if rest.split() else "", None)
+        elif active:
+            self.defines[item.name] = item
+        return end
 
 
 class _State:

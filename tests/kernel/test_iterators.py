@@ -83,6 +83,17 @@ def test_more_than_the_ring_holds() -> None:
     assert abs(len(re.findall(r"^\d+", trace(small), re.M)) - count) < count / 2
 
 
+def test_exit_ends_no_walk(threads: list[int]) -> None:
+    """The kernel shows a program everything; the rest of the body is left out, and the first status counts."""
+    text = ('iter:task /ctx.task.tgid == PID/ { printf("%d\\n", ctx.task.pid); @n++; exit(@n == 1 ? 5 : 6); '
+            '@never = 1; } ').replace("PID", str(os.getpid()))  # fmt: skip
+    done = subprocess.run([*TRACE, "--no-warnings", "-e", text], capture_output=True, text=True, check=False)
+    assert done.returncode == 5, done.stderr
+    shown = done.stdout.split()
+    assert sorted(int(word) for word in shown[:-2]) == sorted(threads)
+    assert shown[-2:] == ["@n:", str(len(threads))]
+
+
 def test_a_pinned_one_is_read_by_others(threads: list[int]) -> None:
     name = f"cygnet_test_{os.getpid()}"
     pin = Path("/sys/fs/bpf") / name

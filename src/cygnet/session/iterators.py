@@ -19,7 +19,7 @@ def pins(spec: ObjectSpec) -> list[str]:
 
 def walk(loop: Loop, iterate: Callable[[], None]) -> None:
     """Let `iterate` run every iterator to its end, and handle the events meanwhile: there may be more than the ring
-    holds. An interrupt ends the handling, not the walk, which is the kernel's."""
+    holds. An interrupt ends the handling, not the walk, which is the kernel's; exit() ends neither."""
     from threading import Thread
 
     trouble: list[BaseException] = []
@@ -34,6 +34,7 @@ def walk(loop: Loop, iterate: Callable[[], None]) -> None:
             os.eventfd_write(done, 1)
 
     loop.watch_end(done)
+    loop.state.walking = True
     thread = Thread(target=work)
     thread.start()
     try:

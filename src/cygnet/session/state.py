@@ -25,8 +25,9 @@ if TYPE_CHECKING:
 class State:
     """One run of an object. `stores` finds an open map by name."""
 
-    __slots__ = ("_handlers", "_limits", "_readers", "_sizes", "_views", "context", "files", "formats", "options", "out",
-                 "settings", "spec", "status", "stopped", "stores", "unwatch", "watch", "watched")  # fmt: skip
+    __slots__ = ("_handlers", "_limits", "_readers", "_sizes", "_views", "context", "exits", "files", "formats",
+                 "options", "out", "settings", "spec", "status", "stopped", "stores", "unwatch", "walking", "watch",
+                 "watched")  # fmt: skip
 
     def __init__(
         self, spec: ObjectSpec, options: Options, world: World, stores: Find, make_output: Callable[[Context], Any]
@@ -39,7 +40,8 @@ class State:
         self.context = Context(world, lambda name: (stores(name), key_sizes[name]), spec.settings)
         self.out: TextOutput | JsonOutput = make_output(self.context)
         self.status = 0
-        self.stopped = False
+        self.stopped = self.exits = False
+        self.walking = False  # an iterator, to its end
         self.files: dict[str, Any] = {}  # packet files by name; None for one that could not be made
         self.unwatch: Callable[[int], object] | None = None  # detaches the watchpoints on an address
         self.watch: Callable[[LinkSpec], object] | None = None  # attaches one that became known meanwhile
@@ -93,9 +95,11 @@ class State:
         return format_of(self.spec.actions[action], self.context, self.out.json)
 
     def stop(self, status: int) -> None:
-        """exit(): what is still queued is thrown away."""
-        self.status = status & 0xFF
-        self.stopped = True
+        """exit(): what is still queued is thrown away; but the kernel walks an iterator to its end, and all shows."""
+        if not (self.walking and self.exits):
+            self.status = status & 0xFF
+        self.exits = True
+        self.stopped = not self.walking
 
     def feed(self, batch: Any) -> None:
         """Handle a ring batch (kernel.ringbuf.Batch), in order; records behind an exit are left alone."""

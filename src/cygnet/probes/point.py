@@ -66,6 +66,11 @@ def expand_all(points: Sequence[Parsed], target: Target, options: Options) -> li
             if not parsed.is_wild and options.missing == "error":
                 raise
             missing.append((parsed, error))
+    if missing and not found and options.missing == "alternatives":
+        from cygnet.probes.mergedlibs import find
+
+        if found := find([parsed for parsed, _ in missing], target, options):
+            return found
     if missing and not found and options.missing in ("error", "alternatives"):
         raise missing[0][1]
     if options.missing in ("warn", "alternatives"):

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
+from pathlib import Path
+
 import pytest
 
 from cygnet.errors import ProbeError
@@ -151,3 +154,37 @@ def test_missing_is_a_warning() -> None:
 def test_missing_is_ignored() -> None:
     assert expand_all(f"{GOOD},tracepoint:sched:gone", "ignore") == ([GOOD], [])
     assert expand_all("tracepoint:sched:gone", "ignore") == ([], [])
+
+
+# ── libraries that were merged into libc ─────────────────────────────────────────────────────────────────
+
+
+@pytest.fixture
+def libraries(tmp_path: Path) -> Path:
+    """A folder with a libpthread.so.0 that has no functions, and a libc.so.6 that has them."""
+    shutil.copy("/bin/true", tmp_path / "libpthread.so.0")
+    shutil.copy("/lib/x86_64-linux-gnu/libc.so.6", tmp_path / "libc.so.6")
+    return tmp_path
+
+
+@pytest.mark.parametrize("name", ["pthread_create", "pthread_cre*"])
+def test_a_merged_library(libraries: Path, name: str) -> None:
+    found, (warning,) = expand_all(f"uprobe:{libraries}/libpthread.so.0:{name}", "alternatives")
+    assert found[0] == f"uprobe:{libraries}/libc.so.6:pthread_create"  # names with versions may follow
+    assert warning == f"{libraries}/libpthread.so.0 has no {name}: it was merged into {libraries}/libc.so.6, which has"
+
+
+def test_both_names_of_a_merged_library_are_one_event(libraries: Path) -> None:
+    """Scripts list the old library and the new one: each call is seen once."""
+    both = f"uprobe:{libraries}/libpthread.so.0:pthread_join,uprobe:{libraries}/libc.so.6:pthread_join"
+    found, warnings = expand_all(both, "alternatives")
+    assert found == [f"uprobe:{libraries}/libc.so.6:pthread_join"]
+    assert warnings == [f"there is no function pthread_join in {libraries}/libpthread.so.0"]
+
+
+def test_a_function_that_neither_library_has(libraries: Path) -> None:
+    for missing in ("alternatives", "error"):
+        with pytest.raises(ProbeError, match=r"there is no function pthread_nosuch in .*/libpthread\.so\.0"):
+            expand_all(f"uretprobe:{libraries}/libpthread.so.0:pthread_nosuch", missing)
+    with pytest.raises(ProbeError, match=r"there is no function pthread_join in .*/libpthread\.so\.0"):
+        expand_all(f"uprobe:{libraries}/libpthread.so.0:pthread_join", "error")  # where a script asks for all it names

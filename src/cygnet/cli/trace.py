@@ -85,7 +85,7 @@ def _compile_and_run(request: Request, signals: Signals) -> int:
         return run(
             spec,
             options,
-            LiveWorld(spec.settings),
+            LiveWorld(spec.settings, spec.links),
             lambda numbers: _told(kernel_runtime(spec, target=target, session=numbers, source=source), options.verbose),
             signals,
         )

@@ -6,22 +6,25 @@ import os
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from typing import Any
 
     from cygnet.session.symbols.kernel import KernelSymbols
     from cygnet.session.symbols.user import UserSymbols
+    from cygnet.spec.objects import LinkSpec
 
 
 class LiveWorld:
     """Answers about the running system, each table read when it is first needed.
 
-    `settings` are those of the language's configuration that concern symbols.
+    `settings` are those of the language's configuration that concern symbols; `links` tell which binary is watched.
     """
 
-    __slots__ = ("_cgroups", "_kernel", "_offsets", "_settings", "_user", "_users")
+    __slots__ = ("_cgroups", "_kernel", "_links", "_offsets", "_settings", "_user", "_users")
 
-    def __init__(self, settings: dict[str, Any] | None = None) -> None:
+    def __init__(self, settings: dict[str, Any] | None = None, links: Sequence[LinkSpec] = ()) -> None:
         self._settings = settings or {}
+        self._links = links
         self._kernel: KernelSymbols | None = None
         self._user: UserSymbols | None = None
         self._users: dict[int, str] | None = None
@@ -61,7 +64,13 @@ class LiveWorld:
         if self._user is None:
             from cygnet.session.symbols.user import UserSymbols
 
-            self._user = UserSymbols(bool(self._settings.get("cpp_demangle", True)))
+            layout = b""
+            if self._links:
+                from cygnet.session.symbols.layout import only_binary, static_maps
+
+                path = only_binary(self._links)
+                layout = static_maps(path) if path else b""
+            self._user = UserSymbols(bool(self._settings.get("cpp_demangle", True)), layout)
         return self._user
 
     def username(self, uid: int) -> str:

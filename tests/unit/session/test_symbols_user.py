@@ -14,10 +14,12 @@ import pytest
 from cygnet.elf import Elf
 from cygnet.errors import NotSupported
 from cygnet.session.symbols import user as user_module
+from cygnet.session.symbols.layout import only_binary, static_maps
 from cygnet.session.symbols.maps import ProcessMaps
 from cygnet.session.symbols.objects import MappedObject
 from cygnet.session.symbols.perfmap import PerfMap, perf_map_path
 from cygnet.session.symbols.user import UserSymbols
+from cygnet.spec.objects import LinkSpec
 
 SOURCE = r"""
 #include <stdio.h>
@@ -106,6 +108,35 @@ def test_an_ended_process_that_was_remembered(program: Path) -> None:
     assert (symbols.resolve(child.pid, at["getpid"]) or ("",))[0] == "getpid"
     symbols.forget(child.pid)
     assert symbols.resolve(child.pid, at["plain"]) is None and not symbols.remember(child.pid)
+
+
+@pytest.mark.parametrize("flags", [("-no-pie",), ("-pie", "-fPIE")])
+def test_an_ended_process_that_was_never_looked_at(flags: tuple[str, ...], tmp_path: Path) -> None:
+    """Without address randomisation a program lies where its file says; libraries and other programs do not."""
+    (tmp_path / "swan.cc").write_text(SOURCE)
+    subprocess.run(["c++", "-O1", *flags, "-o", tmp_path / "swan", tmp_path / "swan.cc"], check=True)
+    child = Child("setarch", "-R", tmp_path / "swan")
+    child.end()
+    at = child.addresses
+    assert UserSymbols().resolve(child.pid, at["plain"]) is None
+    symbols = UserSymbols(layout=static_maps(str(tmp_path / "swan")))
+    assert symbols.resolve(child.pid, at["plain"] + 1) == ("plain", 1, str(tmp_path / "swan"))
+    assert symbols.resolve(child.pid, at["glide"]) == ("pond::Swan::glide(int)", 0, str(tmp_path / "swan"))
+    assert symbols.resolve(child.pid, at["getpid"]) is None
+    living = Child(tmp_path / "swan")
+    found = symbols.resolve(living.pid, living.addresses["getpid"])
+    living.end()
+    assert found is not None and found[0] == "getpid"
+
+
+def test_only_one_program_has_a_known_place(tmp_path: Path) -> None:
+    probe = LinkSpec("p", "uprobe", {"path": "/bin/true", "offset": 0}, "uprobe:/bin/true:main")
+    timer = LinkSpec("t", "perf_sample", {}, "interval:s:1")
+    assert only_binary([probe, timer, LinkSpec("e", "end", {}, "end")]) == "/bin/true"
+    assert only_binary([probe, timer._replace(probe="profile:hz:9")]) == ""
+    assert only_binary([probe, probe._replace(target={"path": "/bin/false"})]) == ""
+    (tmp_path / "text").write_text("no binary")
+    assert static_maps(str(tmp_path / "text")) == b"" == static_maps(str(tmp_path / "none"))
 
 
 def test_a_deleted_program(program: Path, tmp_path: Path) -> None:

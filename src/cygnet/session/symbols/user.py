@@ -39,13 +39,15 @@ class UserSymbols:
     """`resolve(pid, address)`. Files are opened once for all processes that map them.
 
     A process's mappings are read again when they are a second old; of one that has ended the last reading counts, so
-    `remember(pid)` while it lives lets its stacks be named after its end.
+    `remember(pid)` while it lives lets its stacks be named after its end. `layout`, as /proc/PID/maps, is what those
+    are taken to have mapped that ended before any reading.
     """
 
-    __slots__ = ("_demangle", "_objects", "_processes")
+    __slots__ = ("_demangle", "_layout", "_objects", "_processes")
 
-    def __init__(self, demangle: bool = True) -> None:
+    def __init__(self, demangle: bool = True, layout: bytes = b"") -> None:
         self._demangle = demangle
+        self._layout = layout
         self._processes: dict[int, _Process] = {}
         self._objects: dict[tuple[str, int], MappedObject] = {}
 
@@ -132,6 +134,8 @@ class UserSymbols:
     def _check(self, pid: int, process: _Process) -> None:
         text = read_maps(pid)
         process.checked_at = monotonic()
+        if not text and not process.maps.text:  # gone, or dead and not yet waited for
+            text = self._layout
         if text and text != process.maps.text:
             process.maps = ProcessMaps(text)
             process.clear()

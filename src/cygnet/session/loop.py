@@ -170,7 +170,8 @@ class Loop:
                 if self.state.options.warnings:
                     from cygnet.session.notes import how_to_grow
 
-                    told = f"{name} is full: new keys are dropped ({how_to_grow(name, self.state.settings)})"
+                    how = how_to_grow(name, self.state.settings)
+                    told = f"Map full; can't update element: new keys of {name} are dropped ({how})"
                     self.state.out.say(f"WARNING: {told}\n")
 
     def _pending(self) -> None:

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from cygnet.spec.actions import Action
 
 _E2BIG, _ENOENT, _EEXIST = 7, 2, 17
-_MAP_FULL = "Map full; the element was not updated. More keys: config max_map_keys, or `let @m = hash(N);`"
+_MAP_FULL = "Map full; can't update element. More keys: config max_map_keys, or `let @m = hash(N);`"
 
 
 def helper_message(helper: str, code: int) -> str:

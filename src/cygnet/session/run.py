@@ -361,7 +361,8 @@ class _Session:
         for name, count in self.words.drops() if self.words is not None else ():
             from cygnet.session.notes import how_to_grow
 
-            told = f"{name} was full: {count} updates were dropped ({how_to_grow(name, self.spec.settings)})"
+            how = how_to_grow(name, self.spec.settings)
+            told = f"Map full; can't update element: {count} updates of {name} were dropped ({how})"
             state.out.loss("dropped_updates", name, count, told)
         if loop.reports > 1:
             state.out.loss("lost_in_all", "", loop.lost, f"{loop.lost} events were lost in all")

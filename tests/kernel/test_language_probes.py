@@ -105,6 +105,8 @@ CASES = {
                     ["true"] * 4),
     "stack arguments": ("uprobe:{b}:six {{ print(arg5); print(sarg0); print(sarg1) }}", ["6", "77", "88"]),
     "registers": ("uprobe:{b}:add {{ print(reg('di') == arg0); exit() }}", ["true"]),
+    "the context": ("uprobe:{b}:add {{ print(ctx.di == arg0); $r = (struct pt_regs *)ctx; print($r->ip == reg('ip')); "
+                    "print(usermode); exit() }}", ["true", "true", "1"]),
     "start and end": ("uprobe:{b}:outer {{ @start[tid] = nsecs }} uretprobe:{b}:outer /@start[tid]/ {{ "
                       "$t = nsecs - @start[tid]; print($t > 0); print($t < 1s); delete(@start, tid) }}", ["true", "true"]),
     "predicates": ("uprobe:{b}:add /arg0 == 2/ {{ print(arg0) }} uprobe:{b}:add /arg0 > 50 && comm == 'traced'/ {{ "

@@ -17,6 +17,12 @@ else:
 
 #: The address spaces a pointer may be in. ``none`` where the probe has none: a generic read serves.
 KERNEL, USER, NOSPACE, BPF, CTX = "kernel", "user", "none", "bpf", "ctx"
+#: behind `ctx` of a sample: the verifier lets its fields be loaded, and what lies there is laid out otherwise
+DIRECT = "direct"
+
+
+#: in `extra` of a pointer to nothing known: a number that kptr() or uptr() placed, read like a number
+NUMBER = "number"
 
 
 class Type(NamedTuple):
@@ -68,6 +74,7 @@ VOID_PTR = Type("ptr", 8, space=NOSPACE)
 INTS = {(t.size, t.signed): t for t in (INT8, INT16, INT32, INT64, UINT8, UINT16, UINT32, UINT64)}
 
 #: kinds that are one number in a register
+_PROMOTED_WHOLE = frozenset(("struct", "array", "ptr", "enum"))  # as an array's elements
 SCALARS = frozenset(("int", "bool", "enum", "ptr", "ksym", "username", "gfp", "timestamp", "cgroup", "kstack"))
 #: kinds that conditions, comparisons and arithmetic take
 NUMERIC = frozenset(("int", "bool", "enum"))
@@ -173,6 +180,9 @@ def promote(a: Type, b: Type) -> Type | None:
             return a
         if ka == "struct" and a.extra.name == b.extra.name:
             return a
+        if ka == "array" and a.length == b.length:  # wherever they lie
+            whole = a.elem.kind in _PROMOTED_WHOLE and promote(a.elem, b.elem) is not None
+            return a if whole or a.elem == b.elem else None
         return None
     pair = {ka, kb}
     if pair <= NUMERIC:
@@ -241,7 +251,22 @@ def _alignment(type: Type) -> int:
         return 1
     if type.kind == "array":
         return _alignment(type.elem)
+    if type.kind == "struct":
+        return _struct_alignment(type)
     return min(8, type.size) or 1
+
+
+def _struct_alignment(type: Type) -> int:
+    """The widest of its members'; less when it is packed."""
+    result = max((_alignment(member.type) for member in type.extra.members()), default=1)
+    return result & -result if type.size % result == 0 else type.size & -type.size or 1
+
+
+def memory(space: str, *, direct: bool = False) -> str:
+    """The memory that a pointer of `space` points into, for reading; `direct` where single fields are read."""
+    if space == DIRECT:
+        return "ctx" if direct else KERNEL
+    return KERNEL if space == CTX else space
 
 
 def offsets(type: Type) -> list[int]:

@@ -30,7 +30,7 @@ class Space(Builtin):
         if type.kind == "ptr":
             return type._replace(space=self.space)
         if type.kind in ("int", "unknown"):
-            return T.pointer(None, self.space)
+            return T.pointer(None, self.space)._replace(extra=T.NUMBER)
         c.error(f"{self.name}() expects a pointer, not '{T.name(type)}'", args[0].span)
         return type
 

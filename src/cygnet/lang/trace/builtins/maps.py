@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from cygnet.ir.core import Value
     from cygnet.lang.trace.builtins.base import Args, Operand
     from cygnet.lang.trace.check.checker import Checker
+    from cygnet.lang.trace.check.names import MapInfo
     from cygnet.lang.trace.lower.stmts import Lowerer
     from cygnet.lang.trace.types import Type
 
@@ -36,12 +37,22 @@ def _check_key(c: Checker, name: str, args: Args) -> tuple[ast.MapRef | None, tu
         c.value(args[0])
         c.error(f"{name}() expects a map to be provided", args[0].span)
         return None, ()
-    info = c.use_map(target, keyed=bool(keys))
+    info = _use(c, name, target, bool(keys))
     info.read_span = info.read_span or target.span
     if keys:
         types = [c.key_part(key) for key in keys]
         c.grow_key(info, types[0] if len(types) == 1 else T.tuple_of(*types), args[-1].span)
     return target, keys
+
+
+def _use(c: Checker, name: str, target: ast.MapRef, keyed: bool) -> MapInfo:
+    """Note that a function uses a map with or without a key."""
+    info = c.map_info(target)
+    if info.keyed is None or info.keyed == keyed:
+        return c.use_map(target, keyed=keyed)
+    wanted = "with explicit keys (non-scalar map)" if keyed else "without explicit keys (scalar map)"
+    c.error(f"call to {name}() expects a map {wanted}", target.span)
+    return info
 
 
 class Delete(Builtin):
@@ -81,7 +92,9 @@ class Delete(Builtin):
 
 
 class HasKey(Builtin):
-    arity = (2, 2)
+    """has_key(@m, k); has_key(@m[k])."""
+
+    arity = (1, 2)
 
     def check(self, c: Checker, node: ast.Expr, args: Args) -> Type:
         _check_key(c, "has_key", args)
@@ -144,7 +157,7 @@ class Len(Builtin):
             if info.keyed is None:
                 return T.INT64
             if info.keyed or info.value.kind not in ("kstack", "ustack"):
-                c.use_map(first, keyed=True)
+                _use(c, "len", first, True)
                 first.type = None
                 return T.INT64
         type = c.value(first)

@@ -45,7 +45,7 @@ class ContainerOf(Builtin):
             c.error(f"{T.name(record)} does not contain a field named '{'.'.join(path)}'", args[2].span)
             return T.UNKNOWN
         space = pointer.space if pointer.kind == "ptr" else c.instance.match.space
-        return T.pointer(record, T.KERNEL if space == T.CTX else space)
+        return T.pointer(record, T.memory(space))
 
     def lower(self, g: Lowerer, node: ast.Expr, args: Args) -> Operand:
         record, path = args[1].type.extra, _path(args[2])

@@ -207,8 +207,15 @@ class Func(Builtin):
         return Gen(T.USYM, store)
 
 
+#: the probes that the tracer fires itself, from user space
+_OWN = ("special", "self", "test", "bench")
+
+#: what the context is where it is no iterator's, and how a pointer to it is read
+_CONTEXTS = {"regs": ("pt_regs", T.KERNEL), "perf": ("bpf_perf_event_data", T.DIRECT)}
+
+
 class Ctx(Builtin):
-    """The context of an iterator's program: what the iterator has come to."""
+    """The program's context: what an iterator has come to, a function's registers, a sample."""
 
     bare = True
 
@@ -216,10 +223,13 @@ class Ctx(Builtin):
         from cygnet.probes.iterator import context
 
         match = c.instance.match
+        needs_context(c, node, "ctx")
+        if match.context in _CONTEXTS:
+            name, space = _CONTEXTS[match.context]
+            return T.pointer(c.types.find("struct", name), space)
         if match.kind != "iter":
             c.error(f"The ctx builtin can not be used with '{match.probetype}' probes", node.span)
             return T.UNKNOWN
-        needs_context(c, node, "ctx")
         return T.pointer(c.types.find("struct", context(match.parsed.target)), T.KERNEL)
 
     def lower(self, g: Lowerer, node: ast.Expr, args: Args) -> Operand:
@@ -227,14 +237,17 @@ class Ctx(Builtin):
 
 
 class UserMode(Builtin):
-    """1 when the sample interrupted user space: the two low bits of the code segment (x86)."""
+    """1 when user space was interrupted: the two low bits of the code segment (x86). What has no registers runs in
+    the kernel, but for the tracer's own probes."""
 
     bare = True
 
     def check(self, c: Checker, node: ast.Expr, args: Args) -> Type:
-        if c.instance.match.context != "perf":
-            c.error(f"The usermode builtin can not be used with '{c.instance.match.probetype}' probes", node.span)
-        needs_context(c, node, "usermode")
+        match = c.instance.match
+        if match.context == "perf":
+            needs_context(c, node, "usermode")
+        else:
+            node.const = int(match.space == T.USER or match.probetype in _OWN)
         return T.UINT8
 
     def lower(self, g: Lowerer, node: ast.Expr, args: Args) -> Operand:

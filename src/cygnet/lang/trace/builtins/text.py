@@ -23,7 +23,7 @@ def pointer_space(g: Lowerer, type: Type) -> str:
     """Where an address of this type points: a plain number points where the probe's pointers do."""
     if type.kind != "ptr" or not type.space:
         return g.instance.match.space
-    return T.KERNEL if type.space == T.CTX else type.space
+    return T.memory(type.space)
 
 
 class Str(Builtin):

@@ -63,7 +63,7 @@ class AccessChecker(CheckBase):
         """A member's type, with the address space it was reached through."""
         result = member_value_type(type)
         if result.kind == "ptr" and result.space == T.KERNEL and space and space != T.KERNEL:
-            return result._replace(space=space)
+            return result._replace(space=T.KERNEL if space == T.DIRECT else space)
         return result._replace(space=space) if result.kind in ("struct", "array") else result
 
     def _no_member(self, node: ast.Field, owner: str, names: Sequence[str]) -> None:

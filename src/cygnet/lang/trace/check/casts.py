@@ -49,7 +49,8 @@ class CastChecker(CheckBase):
 
     def _base_type(self, node: ast.TypeName) -> Type | None:
         if node.of is not None:
-            return self._type_or_expr(node.of) if isinstance(node.of, ast.TypeName) else self.expr(node.of)
+            known = isinstance(node.of, (ast.TypeName, ast.MapRef))
+            return self._type_or_expr(node.of) if known else self.expr(node.of)
         base = node.base
         if not node.keyword:
             if base == "string":
@@ -103,7 +104,17 @@ class CastChecker(CheckBase):
                 made = ast.TypeName(arg.span, "", arg.name)
                 if self._base_type(made) is not None:
                     return self.resolve_type(made)
-        return self.value(arg)
+        return self._map_type(arg) if isinstance(arg, ast.MapRef) else self.value(arg)
+
+    def _map_type(self, node: ast.MapRef) -> Type:
+        """What ``typeof(@m)`` is: the type of a keyed map's key, known when another place uses the map."""
+        info = self.map_info(node)
+        if info.keyed is None and not self.final:
+            return T.UNKNOWN
+        if not info.keyed:
+            return self.value(node)
+        info.read_span = info.read_span or node.span
+        return info.key
 
     def expr_OffsetOf(self, node: ast.OffsetOf) -> Type:
         type = self._type_or_expr(node.arg)

@@ -120,7 +120,7 @@ class ExprChecker(OperatorChecker, AccessChecker, CastChecker):
         known = self.types.enumerator(name) or self._header_constant(name)
         if known is not None:
             node.const = known[0]
-            return known[1]
+            return known[1]._replace(size=8) if known[1].kind == "enum" else known[1]
         self._unknown_name(node, row is not None)
         return T.UNKNOWN
 

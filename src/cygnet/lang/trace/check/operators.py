@@ -111,7 +111,7 @@ class OperatorChecker(CheckBase):
 
     def _dereference(self, node: ast.Unary, type: Type) -> Type:
         if type.kind == "ptr":
-            if type.elem is None and _placed_number(node.operand):
+            if type.elem is None and type.extra is T.NUMBER:
                 return T.UINT64
             if type.elem is None:
                 self.error("Can not dereference a void pointer: cast it first", node.span)
@@ -254,7 +254,7 @@ class OperatorChecker(CheckBase):
 
     def _warn_spaces(self, node: ast.Binary, left: Type, right: Type) -> None:
         """Two pointers that meet should be of one kind and point into one memory."""
-        spaces = {left.space or T.NOSPACE, right.space or T.NOSPACE} - {T.NOSPACE, T.CTX}
+        spaces = {left.space or T.NOSPACE, right.space or T.NOSPACE} - {T.NOSPACE, T.CTX, T.DIRECT}
         if not self.final:
             return
         if spaces == {T.KERNEL, T.USER}:
@@ -330,11 +330,6 @@ class OperatorChecker(CheckBase):
         from cygnet.lang.trace.check.addresses import check_address
 
         return check_address(self.whole, node)
-
-
-def _placed_number(node: ast.Expr) -> bool:
-    """``uptr(n)`` and ``kptr(n)`` of a number: an address that is read as the number itself would be."""
-    return isinstance(node, ast.Call) and node.name in ("kptr", "uptr") and node.args[0].type.kind == "int"
 
 
 _COMPARISONS: dict[str, Callable[[Any, Any], bool]] = {

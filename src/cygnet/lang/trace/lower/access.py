@@ -53,8 +53,7 @@ class AccessLowerer(EventLowerer):
             address = self.read(Mem(address, type.space, type.elem), 8, False)
             type = type.elem
         assert type.elem is not None
-        space = T.KERNEL if type.space == T.CTX else type.space
-        return Mem(address, space, type.elem)
+        return Mem(address, T.memory(type.space, direct=True), type.elem)
 
     def _member(self, mem: Mem, record: Any, member: Any, node: ast.Field) -> Value | Mem | Gen:
         place = self.member_mem(mem, record, member, node)
@@ -211,7 +210,7 @@ class AccessLowerer(EventLowerer):
             return self._element(place, T.INT8, type.size, node)
         if type.kind == "ptr":
             address = self.scalar(operand)
-            space = T.KERNEL if type.space == T.CTX else type.space
+            space = T.memory(type.space, direct=True)
             return self._element(Mem(address, space, type), node.type, 0, node)
         thing = self.operand(operand)
         if isinstance(thing, Gen):
@@ -275,7 +274,9 @@ class AccessLowerer(EventLowerer):
 
     def low_RecordExpr(self, node: ast.RecordExpr) -> Gen:
         def store(pointer: Value, offset: int, type: Type, pad: bool) -> None:
-            items = [node.values[node.names.index(name)] for name in type.names]
-            self._store_items(items, type, pointer, offset, pad)
+            places = dict(zip(type.names, zip(T.offsets(type), type.fields)))
+            for name, value in zip(node.names, node.values):  # as written: they may print
+                at, field = places[name]
+                self.store(value, field, pointer, offset + at, pad)
 
         return Gen(node.type, store, once=True)

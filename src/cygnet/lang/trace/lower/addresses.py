@@ -66,7 +66,7 @@ def member_place(g: Lowerer, node: ast.Expr) -> Mem:
     if isinstance(node, ast.Index):
         type = node.operand.type
         if type.kind == "ptr":
-            space = T.KERNEL if type.space == T.CTX else type.space
+            space = T.memory(type.space)
             base = Mem(g.scalar(node.operand), space, node.type)
         else:
             base = member_place(g, node.operand)

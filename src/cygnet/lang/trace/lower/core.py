@@ -134,6 +134,10 @@ class Core:
 
     def read(self, mem: Mem, size: int, signed: bool, reloc: Any = None) -> Value:
         """A number of `size` bytes."""
+        if mem.space == "ctx" and size < 8 and reloc is None:  # the verifier lets whole words be loaded
+            word = self.b.load(mem.addr, 8, mem.offset & -8)
+            word = self.b.binary("shr", word, self.const(8 * (mem.offset & 7))) if mem.offset & 7 else word
+            return self.b.sext(word, size) if signed else self.b.zext(word, size)
         if mem.space in ("bpf", "ctx"):
             return self.b.load(mem.addr, size, mem.offset, signed=signed, reloc=reloc)
         slot = self.new_slot(8, "read")
@@ -225,6 +229,10 @@ class Core:
         to = self.b.offset(pointer, offset)
         if mem.space == "bpf":
             self.b.memcpy(to, self.b.offset(mem.addr, mem.offset), size)
+            return
+        if mem.space == "ctx":
+            for at in range(0, size, 8):
+                self.b.store(to, self.b.load(mem.addr, 8, mem.offset + at), 8, at)
             return
         exact = size if type.kind in ("tuple", "record") else T.natural_size(type)
         if exact < size:

@@ -117,9 +117,8 @@ class ExprLowerer(AccessLowerer):
         if op == "~":
             return self.b.binary("xor", self.scalar(operand), self.const(-1))
         address = self.scalar(operand)
-        space = operand.type.space if operand.type.kind == "ptr" else self.instance.match.space
-        if operand.type.kind == "ptr" and operand.type.space == T.CTX:
-            space = T.KERNEL
+        pointer = operand.type.kind == "ptr"
+        space = T.memory(operand.type.space, direct=True) if pointer else self.instance.match.space
         mem = Mem(address, space, node.type)
         return self.load_typed(mem, node.type, stored=False) if node.type.kind in T.SCALARS else mem
 

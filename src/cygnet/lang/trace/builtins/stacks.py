@@ -156,7 +156,7 @@ class KAddr(Builtin):
     def check(self, c: Checker, node: ast.Expr, args: Args) -> Type:
         name = literal_text(c, args[0], "kaddr()'s argument")
         if name is not None and not c.has_ksym(name):
-            c.error(f"Failed to resolve kernel symbol: {name}", args[0].span)
+            c.error(f"Failed to resolve kernel symbol: {name}", node.span)
         return T.UINT64
 
     def lower(self, g: Lowerer, node: ast.Expr, args: Args) -> Operand:

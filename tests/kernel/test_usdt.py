@@ -113,6 +113,7 @@ def test_a_probe_at_two_places(program: Path, trace: Callable[..., tuple[int, st
     assert status == 0, err
     assert [line for line in numbers(out) if line.startswith("@[")] == [f"@[{1000 + i}]: 2" for i in range(5)]
     assert f"@probes[usdt:{program}:app:twice]: 10" in out
+    assert "Attached 1 probe\n" in err
     status, _, err = trace(f"usdt:{program}:twice {{ exit() }}", "-c", program)
     assert status == 1 and "in several namespaces" in err and f"usdt:{program}:other:twice" in err
 
@@ -138,6 +139,9 @@ def test_by_process_and_by_pattern(program: Path, trace: Callable[..., tuple[int
         assert running.stdout is not None and running.stdout.readline() == b"guarded 0\n"
         status, out, err = trace("usdt:*:app:variable { } interval:ms:1 { exit() }", "-p", str(running.pid))
         assert (status, out.strip()) == (0, "") and "Attached 2 probes" in err
+        for point in ("usdt::app:variable", "usdt:variable", f"usdt:{program}::variable"):
+            status, out, err = trace(f"{point} {{ }} interval:ms:1 {{ exit() }}", "-p", str(running.pid))
+            assert (status, out.strip()) == (0, "") and "Attached 2 probes" in err
     finally:
         running.kill()
         running.wait()
@@ -146,6 +150,7 @@ def test_by_process_and_by_pattern(program: Path, trace: Callable[..., tuple[int
 def test_what_is_wrong(program: Path, trace: Callable[..., tuple[int, str, str]]) -> None:
     for text, message in (
         (f"usdt:{program}:app:twic {{ }}", "has no static probe app:twic"),
+        ("usdt::app:twice { }", "names no binary, and no process was given"),
         ("usdt:/bin/true:x { }", "has no static probes"),
         (f"usdt:{program}:app:twice {{ print(arg1) }}", "app:twice has 1 argument"),
         (f"usdt:{program}.c:x {{ }}", "is not a program or library"),

@@ -129,7 +129,8 @@ def _is_elf(path: str) -> bool:
 def mapped(pid: int = -1) -> set[str]:
     """The files that running processes (or one) have mapped as code, by their paths."""
     pids = [str(pid)] if pid > 0 else [name for name in os.listdir("/proc") if name.isdigit()]
-    return {path for each in pids for path in _code_files(each)}
+    found = {path for each in pids for path in _code_files(each)}
+    return found if pid <= 0 else {_as_seen_by(pid, path) or path for path in found}
 
 
 def _code_files(pid: str) -> Iterator[str]:
@@ -144,6 +145,13 @@ def _code_files(pid: str) -> Iterator[str]:
             path = fields[5].rstrip("\n")
             if not path.endswith(" (deleted)"):
                 yield path
+
+
+def program_of(command: str) -> str:
+    """The program that the command of ``-c`` starts."""
+    from shlex import split
+
+    return split(command)[0]
 
 
 def executable_of(pid: int, span: Span | None = None) -> str:

@@ -49,13 +49,21 @@ def _operand(word: str, symbol: Callable[[str], int | None]) -> Operand:
     size, signed = abs(number), number < 0
     if place.startswith("$"):
         value = _integer(place[1:])
-        return Operand(UNKNOWN if value is None else CONST, size, signed, value or 0, text=word)
+        return Operand(UNKNOWN if value is None else CONST, size, signed, _of_size(value or 0, size, signed), text=word)
     if place.startswith("%"):
         found = _registers().get(place[1:])
         if found is None:
             return Operand(UNKNOWN, size, signed, text=word)
         return Operand(REGISTER, size, signed, found[0], shift=found[1], text=word)
     return _memory(place, size, signed, symbol) or Operand(UNKNOWN, size, signed, text=word)
+
+
+def _of_size(value: int, size: int, signed: bool) -> int:
+    """A constant as its size and sign say: compilers write ``4@$-1`` for an unsigned number too."""
+    if size == 8:
+        return value
+    value &= (1 << 8 * size) - 1
+    return value - (1 << 8 * size) if signed and value >> (8 * size - 1) else value
 
 
 def _memory(place: str, size: int, signed: bool, symbol: Callable[[str], int | None]) -> Operand | None:

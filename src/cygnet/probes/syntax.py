@@ -13,14 +13,14 @@ if TYPE_CHECKING:
     from cygnet.source import Span
 
 
-def count(row: Provider, parts: Sequence[Part], span: Span | None, least: int, most: int) -> None:
-    """The number of parts after the provider's name must lie in [least, most], and none may be empty."""
+def count(row: Provider, parts: Sequence[Part], span: Span | None, least: int, most: int, empty: int = 0) -> None:
+    """The number of parts after the provider's name must lie in [least, most]; only the first `empty` may be empty."""
     if not least <= len(parts) <= most:
         wanted = str(least) if least == most else f"{least} or {most}" if most == least + 1 else f"{least} to {most}"
         noun = "argument" if wanted == "1" else "arguments"
         verb = "takes no arguments" if most == 0 else f"takes {wanted} {noun}, not {len(parts)}"
         raise TraceSyntaxError(f"{row.name} {verb}", span, (f"write {row.syntax}",))
-    for part in parts:
+    for part in parts[empty:]:
         if not part.text:
             raise TraceSyntaxError(f"{row.name} has an empty argument", part.span or span, (f"write {row.syntax}",))
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from cygnet.errors import ProbeError
-from cygnet.probes.binary import executable_of, resolve, resolve_all
+from cygnet.probes.binary import executable_of, program_of, resolve, resolve_all
 from cygnet.probes.model import Arg, Match, Parsed
 from cygnet.probes.numbers import number
 from cygnet.probes.syntax import count, function_offset, wrong
@@ -86,9 +86,7 @@ def _paths(parsed: Parsed, options: Options) -> list[str]:
     if parsed.target:
         return resolve_all(parsed.target, options.pid, parsed.parts[0].span or parsed.span)
     if options.command:
-        from shlex import split
-
-        return [resolve(split(options.command)[0], -1, parsed.span)]
+        return [resolve(program_of(options.command), -1, parsed.span)]
     if options.pid <= 0:
         syntax = parsed.provider.syntax
         raise ProbeError(f"{parsed.text} names no binary, and no process was given with -p or -c", parsed.span,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from cygnet.errors import ElfError, ProbeError
-from cygnet.probes.binary import resolve_all
+from cygnet.probes.binary import program_of, resolve, resolve_all
 from cygnet.probes.model import Match, Parsed
 from cygnet.probes.syntax import count
 from cygnet.uapi.bpf import BPF_PROG_TYPE_KPROBE
@@ -22,10 +22,12 @@ if TYPE_CHECKING:
 
 
 def parse(row: Provider, parts: list[Part], span: Span | None) -> Parsed:
-    """``usdt:BINARY[:NAMESPACE]:PROBE``; the binary may be ``*``."""
-    count(row, parts, span, 2, 3)
+    """``usdt:BINARY[:NAMESPACE]:PROBE``; the binary may be ``*``. Binary and namespace may be left empty, and the
+    binary left out: with -p or -c it is any that the process has, or the program of the command."""
+    count(row, parts, span, 1, 3, empty=len(parts) - 1)
+    binary = parts[0].text if len(parts) > 1 else ""
     namespace = parts[1].text if len(parts) == 3 else ""
-    return Parsed(row, parts, span, target=parts[0].text, name=parts[-1].text, mode=namespace)
+    return Parsed(row, parts, span, target=binary, name=parts[-1].text, mode=namespace)
 
 
 # ── expansion ────────────────────────────────────────────────────────────────────────────────────────────
@@ -33,13 +35,24 @@ def parse(row: Provider, parts: list[Part], span: Span | None) -> Parsed:
 
 def expand(parsed: Parsed, target: Target, options: Options) -> list[Match]:
     """One match for each probe and each way its arguments are passed: a probe may stand at several places."""
-    paths = resolve_all(parsed.target, options.pid, parsed.parts[0].span or parsed.span)
+    paths = _paths(parsed, options)
     found: list[Match] = []
     for path in paths:
         found += _in_binary(parsed, path, options, only=len(paths) == 1)
     if not found:
         raise _no_probe(parsed, paths)
     return found
+
+
+def _paths(parsed: Parsed, options: Options) -> list[str]:
+    if parsed.target:
+        return resolve_all(parsed.target, options.pid, parsed.parts[0].span or parsed.span)
+    if options.pid > 0:
+        return resolve_all("*", options.pid, parsed.span)
+    if options.command:
+        return [resolve(program_of(options.command), -1, parsed.span)]
+    raise ProbeError(f"{parsed.text} names no binary, and no process was given with -p or -c", parsed.span,
+                     (f"write {parsed.provider.syntax}; a * as the binary stands for all processes",))  # fmt: skip
 
 
 def _in_binary(parsed: Parsed, path: str, options: Options, only: bool) -> list[Match]:

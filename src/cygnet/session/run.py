@@ -49,8 +49,10 @@ if TYPE_CHECKING:
     MakeRuntime = Callable[[dict[str, int]], Opened]
 
 _NOTIFY = "__BPFTRACE_NOTIFY_PROBES_ATTACHED"
-# The kernel calls the programs of these kinds in the reverse order of attaching.
+# The kernel calls the programs of these kinds in the reverse order of attaching, …
 _REVERSED = frozenset(("uprobe", "uretprobe", "usdt", "software", "kprobe", "fentry", "fexit"))
+# … but those of the two clocks (PERF_COUNT_SW_CPU_CLOCK, _TASK_CLOCK) as their timers end: the first begun is first.
+_CLOCKS = (0, 1)
 _NO_PLACE = frozenset(("begin", "end", "signal", "test", "bench"))
 _MANY = 20  # probes, from which on attaching may take long enough to show how far it has come
 _SCOPED = frozenset(("uprobe", "uretprobe", "usdt", "perf_sample", "software", "hardware", "watchpoint"))
@@ -216,12 +218,12 @@ class _Session:
         assert self.runtime is not None
         self._check_interrupt(0, 0)
         links = [self._scoped(link) for link in self.spec.links if link.kind not in _NO_PLACE]
-        forward = [link for link in links if link.kind not in _REVERSED]
-        backward = [link for link in reversed(links) if link.kind in _REVERSED]
+        forward = [link for link in links if not _is_reversed(link)]
+        backward = [link for link in reversed(links) if _is_reversed(link)]
         held = self._attach_shown(forward + backward)
         if links and not held:
             raise _AllFailed("no probe could be attached")
-        return len(self.spec.links) - len(links) + held
+        return len(self.spec.links) - len(links) + max(held - _repeated(links), min(held, 1))
 
     def _attach_shown(self, links: list[LinkSpec]) -> int:
         """Attach them, and meanwhile look for an interrupt and tell a person who waits; gives how many hold."""
@@ -392,6 +394,17 @@ class _Session:
         if self.out_fd > 2:
             os.close(self.out_fd)
         self.signals.close()
+
+
+def _is_reversed(link: LinkSpec) -> bool:
+    """Whether the kernel calls such programs in the reverse order of attaching."""
+    return link.kind in _REVERSED and link.target.get("event") not in _CLOCKS
+
+
+def _repeated(links: list[LinkSpec]) -> int:
+    """How many links are further places of a static probe: however many places it has, it counts as one."""
+    static = [(link.probe, link.span) for link in links if link.kind == "usdt"]
+    return len(static) - len(set(static))
 
 
 def _names_user_addresses(spec: ObjectSpec) -> bool:

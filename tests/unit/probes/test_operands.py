@@ -23,6 +23,8 @@ def symbol(name: str) -> int | None:
         ("-2@%r10w", Operand("register", 2, True, AT["r10"])),
         ("1@%sil", Operand("register", 1, False, AT["si"])),
         ("-4@$-7", Operand("const", 4, True, -7)),
+        ("4@$-7", Operand("const", 4, False, 0xFFFFFFF9)),
+        ("-1@$255", Operand("const", 1, True, -1)),
         ("8@$0x10", Operand("const", 8, False, 16)),
         ("8@(%rsp)", Operand("memory", 8, False, 0, AT["sp"])),
         ("-4@-20(%rbp)", Operand("memory", 4, True, -20, AT["bp"])),

@@ -29,6 +29,9 @@ PARSED = [
     ("uprobe:/bin/x:cpp:f*", "uprobe:/bin/x:cpp:f*", {"target": "/bin/x", "name": "f*", "mode": "cpp"}),
     ("U:/bin/x:ns:probe", "usdt:/bin/x:ns:probe", {"target": "/bin/x", "name": "probe", "mode": "ns"}),
     ("usdt:*:probe", "usdt:*:probe", {"target": "*", "name": "probe"}),
+    ("usdt::ns:probe", "usdt::ns:probe", {"target": "", "name": "probe", "mode": "ns"}),
+    ("usdt:/bin/x::probe", "usdt:/bin/x::probe", {"target": "/bin/x", "name": "probe", "mode": ""}),
+    ("usdt:probe", "usdt:probe", {"target": "", "name": "probe", "mode": ""}),
     ("profile:hz:99", "profile:hz:99", {"target": "hz", "value": 99, "mode": "hz"}),
     ("p:ms:5", "profile:ms:5", {"target": "ms", "value": 5_000_000, "mode": "ns"}),
     ("profile:5ms", "profile:5ms", {"value": 5_000_000, "mode": "ns"}),
@@ -97,7 +100,7 @@ WRONG = [
     ("watchpoint:0x10:8:rr", "each at most once", ""),
     ("watchpoint:here:8:r", "neither an address nor", ""),
     ("iter:ta*", "iter takes no wildcards", ""),
-    ("usdt:/bin/x", "takes 2 or 3 arguments, not 1", ""),
+    ("usdt:/bin/x:ns:probe:more", "takes 1 to 3 arguments, not 4", ""),
 ]
 
 

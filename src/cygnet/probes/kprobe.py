@@ -118,9 +118,22 @@ def no_function(parsed: Parsed, name: str, functions: Sequence[str]) -> ProbeErr
     from cygnet.probes.closest import did_you_mean
 
     row = parsed.provider.name
-    near = [function for function in functions if abs(len(function) - len(name)) <= 2 and function[:1] == name[:1]]
-    return ProbeError(f"the kernel has no function {name}, or has inlined it", parsed.span,
-                      did_you_mean(name, near, row + ":{}"))  # fmt: skip
+    hints = _kin(name, row, functions)
+    if not hints:
+        near = [function for function in functions if abs(len(function) - len(name)) <= 2 and function[:1] == name[:1]]
+        hints = did_you_mean(name, near, row + ":{}")
+    return ProbeError(f"the kernel has no function {name}, or has inlined it", parsed.span, hints)
+
+
+def _kin(name: str, row: str, functions: Sequence[str]) -> tuple[str, ...]:
+    """Hints at what became of a function: a compiler's copy of it, or the function that a change of the kernel's left
+    when it made a macro or an inline function of the name."""
+    copies = sorted([function for function in functions if function.startswith(name + ".")])
+    if copies and row in ("kprobe", "kretprobe"):
+        return (f"the compiler made {copies[0]} of it, whose arguments may differ: write {row}:{copies[0]}",)
+    known = frozenset(functions)
+    later = [other for other in (f"{name}_noprof", f"__{name}", name.lstrip("_")) if other != name and other in known]
+    return (f"did you mean {row}:{later[0]}?",) if later else ()
 
 
 def _in_btf(name: str, target: Target) -> bool:

@@ -149,6 +149,32 @@ def test_misspelt(kind: str) -> None:
         expand(f"{kind}:nothing*")
 
 
+#: a function that the compiler has copied, and two whose names became those of macros
+LATER = ["end_switch.isra.0", "end_switch.part.1", "slab_take_noprof", "__send_packet", "send_packed"]
+
+
+@pytest.mark.parametrize(
+    ("text", "hint"),
+    [
+        ("kprobe:end_switch", "the compiler made end_switch.isra.0 of it, whose arguments may differ: "
+         "write kprobe:end_switch.isra.0"),
+        ("kretprobe:slab_take", "did you mean kretprobe:slab_take_noprof?"),
+        ("kprobe:send_packet", "did you mean kprobe:__send_packet?"),
+        ("kprobe:___send_packet", "did you mean kprobe:__send_packet?"),
+    ],
+)  # fmt: skip
+def test_what_became_of_a_function(text: str, hint: str) -> None:
+    with pytest.raises(ProbeError, match="the kernel has no function") as caught:
+        point.expand(point.parse_text(text), Target(LATER))
+    assert caught.value.hints == (hint,)
+
+
+def test_a_copy_is_no_hint_for_what_needs_types() -> None:
+    with pytest.raises(ProbeError, match="the kernel has no function end_switch") as caught:
+        point.expand(point.parse_text("fentry:end_switch"), Target(LATER))
+    assert caught.value.hints == ()
+
+
 @pytest.mark.parametrize("kind", ["kprobe", "fexit"])
 def test_a_kernel_that_can_trace_none(kind: str) -> None:
     """A wildcard cannot be told from nothing there, and says so; a name is left to the attachment."""

@@ -18,6 +18,22 @@ def addresses(name: str, module: str = "", data: bytes | None = None) -> list[in
     return [address for address, owner in _lines(name.encode(), data) if address and owner == module.encode()]
 
 
+def copies(name: str, data: bytes | None = None) -> list[str]:
+    """What the compiler made of a function of that name: ``name.isra.0`` and its like, whose arguments may differ."""
+    if data is None:
+        with open(PATH, "rb") as file:
+            data = file.read()
+    found, start = set(), b" " + name.encode() + b"."
+    at = data.find(start)
+    while at >= 0:
+        stop = data.find(b"\n", at)
+        full = data[at + 1 : stop if stop >= 0 else len(data)].partition(b"\t")[0]
+        if data[at - 1 : at] in (b"t", b"T", b"w", b"W") and not full.endswith(b".cold"):
+            found.add(full.decode("utf-8", "replace"))
+        at = data.find(start, at + 1)
+    return sorted(found)
+
+
 def _lines(name: bytes, data: bytes) -> Iterator[tuple[int, bytes]]:
     """(address, module) of each line ``ADDRESS t NAME`` or ``ADDRESS t NAME\t[MODULE]``."""
     at = data.find(b" " + name)

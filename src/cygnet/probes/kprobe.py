@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 #: what the kernel itself is called where a module may be named
 KERNEL = "vmlinux"
+_LOCKS = frozenset(("_raw_spin_lock", "_raw_spin_lock_irqsave", "_raw_spin_unlock_irqrestore",
+                    "queued_spin_lock_slowpath"))  # fmt: skip
 
 
 def parse(row: Provider, parts: list[Part], span: Span | None) -> Parsed:
@@ -51,6 +53,8 @@ def expand(parsed: Parsed, target: Target, options: Options) -> list[Match]:
     if parsed.is_wild:
         return _wild(parsed, target)
     module = "" if parsed.target == KERNEL else parsed.target
+    check_module(parsed, module, target)
+    check_banned(parsed)
     _check_name(parsed, module, target)
     data = {"function": parsed.name, "offset": parsed.offset}
     if module:
@@ -114,6 +118,19 @@ def _check_name(parsed: Parsed, module: str, target: Target) -> None:
         raise no_function(parsed, full, functions or listed())
 
 
+def check_module(parsed: Parsed, module: str, target: Target) -> None:
+    """Refuse a module that is not there. A target that cannot tell has all of them."""
+    ask: Any = getattr(target, "has_module", None)
+    if module and ask is not None and not ask(module):
+        raise ProbeError(f"the module {module} in {parsed.text} is not loaded", parsed.span)
+
+
+def check_banned(parsed: Parsed) -> None:
+    """Refuse the functions of spinlocks to kretprobes: those take such locks themselves, and the system may hang."""
+    if parsed.provider.name == "kretprobe" and parsed.name in _LOCKS:
+        raise ProbeError(f"{parsed.text} can't be used as it might lock up your system", parsed.span)
+
+
 def no_function(parsed: Parsed, name: str, functions: Sequence[str]) -> ProbeError:
     from cygnet.probes.closest import did_you_mean
 
@@ -128,7 +145,7 @@ def no_function(parsed: Parsed, name: str, functions: Sequence[str]) -> ProbeErr
 def _kin(name: str, row: str, functions: Sequence[str]) -> tuple[str, ...]:
     """Hints at what became of a function: a compiler's copy of it, or the function that a change of the kernel's left
     when it made a macro or an inline function of the name."""
-    copies = sorted([function for function in functions if function.startswith(name + ".")])
+    copies = sorted([one for one in functions if one.startswith(name + ".") and not one.endswith(".cold")])
     if copies and row in ("kprobe", "kretprobe"):
         return (f"the compiler made {copies[0]} of it, whose arguments may differ: write {row}:{copies[0]}",)
     known = frozenset(functions)

@@ -7,7 +7,7 @@ import struct
 import pytest
 
 from cygnet.errors import KeyExists, KeyMissing, MapFull, NotSupported, PermissionDenied, SystemCallError
-from cygnet.kernel import batch, cpus, denied, links, maps, sys, target, tracefs, verifierlog
+from cygnet.kernel import batch, cpus, denied, ksyms, links, maps, sys, target, tracefs, verifierlog
 from cygnet.uapi import layouts
 
 
@@ -202,3 +202,14 @@ def test_attachment_closes_once() -> None:
     attachment.close()
     with pytest.raises(OSError):
         os.fstat(read)
+
+
+def test_copies_that_a_compiler_made() -> None:
+    """Only of functions, only of that one, and no part that is not run from its start."""
+    listed = (
+        b"ffffffff81000000 t walk.isra.0\nffffffff81000010 t walk.constprop.2\t[disk]\nffffffff81000020 t walk.cold\n"
+        b"ffffffff81000030 t walk.isra.0.cold\nffffffff81000040 d walk.data\nffffffff81000050 t walker.isra.0\n"
+        b"ffffffff81000060 t __pfx_walk.isra.0\nffffffff81000070 T walk.part.1"
+    )
+    assert ksyms.copies("walk", listed) == ["walk.constprop.2", "walk.isra.0", "walk.part.1"]
+    assert ksyms.copies("wal", listed) == []

@@ -67,7 +67,12 @@ def _checked(event: int, target: dict[str, Any]) -> int:
     module = target.get("module", "")
     what = f"attach to {module}{':' * bool(module)}{name}{f'+{offset}' if offset else ''}"
     if event == -_errno.ENOENT:
-        raise ProbeError(f"cannot {what}: the kernel has no such function, or it was inlined")
+        from cygnet.kernel.ksyms import copies
+
+        row = "kretprobe" if target.get("ret", False) else "kprobe"
+        hint = "the compiler made {0} of it, whose arguments may differ: write {1}:{0}"
+        hints = [hint.format(copy, row) for copy in copies(name)[:1]]
+        raise ProbeError(f"cannot {what}: the kernel has no such function, or it was inlined", None, hints)
     if event in (-_errno.EINVAL, -_errno.EADDRNOTAVAIL, -_errno.EILSEQ):
         raise ProbeError(f"cannot {what}: the kernel allows no probe there")
     raise failure(-event, what, "perf_event_open", caps=("perfmon",))

@@ -209,6 +209,21 @@ def test_what_cannot_be_watched_is_told_and_the_program_runs_on(calls: Path) -> 
     assert done.returncode == 0 and done.stderr.count("it must be a multiple of the length") == 1, done.stderr
 
 
+def test_two_probes_on_one_argument(calls: Path) -> None:
+    """Both see what is written at the last call, to what was watched since the first; not both get all addresses."""
+    done = trace("-c", str(calls), "-e", "watchpoint:touch+arg1:8:w { @[1, usym(reg(\"ip\"))] = count(); } "
+                 'watchpoint:touch+arg1:8:w { @[2, usym(reg("ip"))] = count(); }')  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    for number in (1, 2):
+        assert 11 <= int(re.findall(rf"@\[{number}, add\]: (\d+)", done.stdout)[0]) <= 26
+
+
+def test_functions_by_a_pattern(calls: Path) -> None:
+    done = trace("-c", str(calls), "-e", "watchpoint:tou*h+arg1:8:w { @[probe] = count(); }")
+    assert done.returncode == 0 and done.stderr == "Attached 1 probe\n", done.stderr
+    assert "@[watchpoint:touch+arg1:8:w]: " in done.stdout
+
+
 def test_without_a_process(calls: Path) -> None:
     done = trace("-e", "watchpoint:touch+arg1:8:w { }")
     assert done.returncode == 1 and "No process was given with -p or -c" in done.stderr

@@ -86,6 +86,10 @@ class LiveTarget:
         except FileNotFoundError:
             return []
 
+    def has_module(self, name: str) -> bool:
+        """Whether a module of that name is loaded. What is built into the kernel is none."""
+        return "/" not in name and os.path.exists(f"/sys/module/{name}/initstate")
+
     def module_btf(self, name: str) -> Any:
         """The types of a module. FileNotFoundError or NotSupported when it is not loaded, or has none."""
         if name not in self._modules:

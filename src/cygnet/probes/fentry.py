@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from cygnet.btf.kinds import FUNC, FUNC_PROTO, STRUCT, UNION
 from cygnet.errors import NotSupported, ProbeError
-from cygnet.probes.kprobe import KERNEL, matching, no_function
+from cygnet.probes.kprobe import KERNEL, check_module, matching, no_function
 from cygnet.probes.model import Arg, Match, Parsed
 from cygnet.probes.syntax import count, wrong
 from cygnet.uapi.bpf import BPF_PROG_TYPE_TRACING, BPF_TRACE_FENTRY, BPF_TRACE_FEXIT
@@ -43,6 +43,7 @@ def expand(parsed: Parsed, target: Target, options: Options) -> list[Match]:
     if parsed.is_wild:
         return _wild(parsed, target)
     module = "" if parsed.target == KERNEL else parsed.target
+    check_module(parsed, module, target)
     if _function(target, module, parsed.name) is None and not module:
         module = _module_of(parsed, target)
     function = _function(target, module, parsed.name)

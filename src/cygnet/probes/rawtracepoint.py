@@ -35,6 +35,10 @@ def expand(parsed: Parsed, target: Target, options: Options) -> list[Match]:
     if parsed.is_wild:
         return _expand_wild(parsed, target)
     btf = _btf(target, parsed.target)
+    if btf is None and parsed.target not in ("", KERNEL):
+        from cygnet.probes.kprobe import check_module
+
+        check_module(parsed, parsed.target, target)
     if btf is not None and btf.find(PREFIX + parsed.name, TYPEDEF) is None:
         owner = "" if parsed.target else _owner(parsed.name, target)
         if owner:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from cygnet.errors import ProbeError
 from cygnet.probes.model import Match, Parsed
 from cygnet.probes.numbers import number
-from cygnet.probes.syntax import count, no_wildcard, wrong
+from cygnet.probes.syntax import count, wrong
 from cygnet.uapi.bpf import BPF_PROG_TYPE_PERF_EVENT
 
 TYPE_CHECKING = False
@@ -21,7 +21,6 @@ def parse(row: Provider, parts: list[Part], span: Span | None) -> Parsed:
     """``watchpoint:ADDRESS:LENGTH:MODE``; the old form watches a pointer argument: ``FUNCTION+arg0:8:w``."""
     count(row, parts, span, 3, 3)
     where, length, mode = parts
-    no_wildcard(row, where, span)
     value = number(length.text)
     if value not in (1, 2, 4, 8):
         raise wrong(length, span, f"a watchpoint's length is 1, 2, 4 or 8, not {length.text}")
@@ -45,7 +44,7 @@ def expand(parsed: Parsed, target: Target, options: Options) -> list[Match]:
     if "x" in parsed.mode and (parsed.mode != "x" or parsed.value != 8):
         raise ProbeError(f"{parsed.text}: mode x stands alone, with a length of 8", parsed.span)
     if parsed.address < 0:
-        return [_of_argument(parsed, target, options)]
+        return _of_argument(parsed, target, options)
     if parsed.address % parsed.value:
         why = f"the address is not a multiple of {parsed.value}"
         raise ProbeError(f"{parsed.text}: {why}", parsed.span)
@@ -53,8 +52,9 @@ def expand(parsed: Parsed, target: Target, options: Options) -> list[Match]:
     return [Match(parsed, parsed.text, BPF_PROG_TYPE_PERF_EVENT, "watchpoint", (data,), context="perf")]
 
 
-def _of_argument(parsed: Parsed, target: Target, options: Options) -> Match:
-    """What a pointer that a function of the program gets points to: known when the function is called."""
+def _of_argument(parsed: Parsed, target: Target, options: Options) -> list[Match]:
+    """What a pointer that a function of the program gets points to: known when the function is called. A wildcard
+    stands for several functions."""
     from cygnet.facts import registers
     from cygnet.probes import uprobe
     from cygnet.probes.registry import provider
@@ -72,9 +72,14 @@ def _of_argument(parsed: Parsed, target: Target, options: Options) -> Match:
     except ProbeError as error:
         error.hints = tuple([hint.replace("uprobe:", "") for hint in error.hints])
         raise
-    match = Match(parsed, parsed.text, BPF_PROG_TYPE_PERF_EVENT, "watchpoint", (), context="perf")
-    match.place = places[0]
-    match.place.probe = parsed.text
+    return [_set_at(place, parsed, number) for place in places]
+
+
+def _set_at(place: Match, parsed: Parsed, number: int) -> Match:
+    name = parsed.text.replace(parsed.target, place.func, 1) if parsed.is_wild else parsed.text
+    match = Match(parsed, name, BPF_PROG_TYPE_PERF_EVENT, "watchpoint", (), context="perf")
+    match.place = place
+    match.place.probe = name
     match.watch = {"argument": number, "len": parsed.value, "mode": parsed.mode,
                    "stop": parsed.provider.name == "watchpoint"}  # fmt: skip
     return match

@@ -45,7 +45,7 @@ class State:
         self.files: dict[str, Any] = {}  # packet files by name; None for one that could not be made
         self.unwatch: Callable[[int], object] | None = None  # detaches the watchpoints on an address
         self.watch: Callable[[LinkSpec], object] | None = None  # attaches one that became known meanwhile
-        self.watched: set[tuple[int, int]] = set()  # (pid, address) of those
+        self.watched: set[tuple[int, int, str]] = set()  # (pid, address, program) of those
         self._views = {view.name: view for view in spec.views}
         self._sizes = {one.name: one.value_size for one in spec.maps}
         self._readers: dict[str, Reader] = {}

@@ -27,12 +27,12 @@ def handler(state: State, action: Action) -> Callable[[memoryview], None]:
     def handle(record: memoryview) -> None:
         address, pid = read(record, at), read(record, pid_at)
         try:
-            if (pid, address) not in state.watched and state.watch is not None:
-                state.watched.add((pid, address))
+            if (pid, address, program) not in state.watched and state.watch is not None:
+                state.watched.add((pid, address, program))
                 place = {"address": address, "len": length, "mode": mode, "pid": pid}
                 state.watch(LinkSpec(program, "watchpoint", place, probe))
         except CygnetError as error:
-            state.watched.discard((pid, address))
+            state.watched.discard((pid, address, program))
             reason = str(error).rpartition(": ")[2]
             if reason not in told and state.options.warnings:
                 told.add(reason)

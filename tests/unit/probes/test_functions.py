@@ -149,6 +149,26 @@ def test_misspelt(kind: str) -> None:
         expand(f"{kind}:nothing*")
 
 
+def test_a_module_that_is_not_loaded() -> None:
+    class Loaded(Target):
+        def has_module(self, name: str) -> bool:
+            return name == "disk"
+
+    (match,) = point.expand(point.parse_text("kprobe:disk:disk_done"), Loaded())
+    assert match.targets[0]["module"] == "disk"
+    for text in ("kprobe:gone:disk_done", "fexit:gone:disk_done", "rawtracepoint:gone:event"):
+        with pytest.raises(ProbeError, match=f"the module gone in {text} is not loaded"):
+            point.expand(point.parse_text(text), Loaded())
+
+
+def test_locks_that_a_return_probe_takes_itself() -> None:
+    locks = Target(["_raw_spin_lock", "_raw_spin_lock_bh"])
+    with pytest.raises(ProbeError, match="might lock up your system"):
+        point.expand(point.parse_text("kretprobe:_raw_spin_lock"), locks)
+    for text in ("kprobe:_raw_spin_lock", "kretprobe:_raw_spin_lock_bh"):
+        assert len(point.expand(point.parse_text(text), locks)) == 1
+
+
 #: a function that the compiler has copied, and two whose names became those of macros
 LATER = ["end_switch.isra.0", "end_switch.part.1", "slab_take_noprof", "__send_packet", "send_packed"]
 

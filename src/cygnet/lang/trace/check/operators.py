@@ -42,8 +42,15 @@ def _fold(op: str, a: int, b: int) -> int:
     if op == "^":
         return a ^ b
     if op == "<<":
-        return a << b if b < 64 else 0
-    return (a & _U64) >> b if b < 64 else 0
+        return a << (b & 63)  # as the machine does it with a number that is not known before
+    return (a & _U64) >> (b & 63)
+
+
+def _is_literal(node: ast.Expr) -> bool:
+    """Is a constant made of literals only, so that its own size decides its type? A cast has the type it names."""
+    if isinstance(node, (ast.Binary, ast.Unary)):
+        return node.type == T.literal_int(node.const)
+    return isinstance(node, (ast.IntLit, ast.Positional, ast.Ident))
 
 
 def _says_signed(node: ast.Expr) -> bool:
@@ -77,7 +84,9 @@ class OperatorChecker(CheckBase):
             node.const = -operand.const if op == "-" else ~operand.const
             if node.const < -(1 << 63):
                 self.error("This number does not fit 64 bits", node.span)
-            return T.literal_int(node.const)
+            if _is_literal(operand):
+                return T.literal_int(node.const)
+            node.const = node.const if type.signed else node.const & _U64
         return T.INT64 if type.signed else T.UINT64
 
     def _no_pointer(self, type: Type, node: ast.Expr) -> None:
@@ -192,7 +201,13 @@ class OperatorChecker(CheckBase):
             self.error("The result does not fit 64 bits", node.span)
             return T.INT64
         node.const = result
-        return T.literal_int(result)
+        if _is_literal(node.left) and _is_literal(node.right):
+            return T.literal_int(result)
+        assert node.left.type is not None and node.right.type is not None
+        type = self.arithmetic(node.op, node.left.type, node.right.type, node.left, node.right, node.op_span)
+        if not T.holds(type, result):
+            node.const = result & _U64 if not type.signed else result - (1 << 64)
+        return type
 
     def _logical(self, node: ast.Binary, left: Type, right: Type) -> Type:
         for type, side in ((left, node.left), (right, node.right)):

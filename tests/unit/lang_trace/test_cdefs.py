@@ -247,6 +247,8 @@ def test_dimensions_are_constant_expressions() -> None:
         ("#if\n#endif", "#if without a condition"),
         ("#if 1 +\n#endif", "unexpected end of the definition, expected a constant"),
         ('#include "nowhere.h"', "'nowhere.h' file not found"),
+        ("#include <nowhere/at_all.h>", "'nowhere/at_all.h' file not found"),
+        ("#include <nowhere.h>", "'nowhere.h' file not found"),
         ("#frobnicate", "unknown directive #frobnicate"),
     ],
 )

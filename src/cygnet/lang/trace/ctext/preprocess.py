@@ -1,7 +1,7 @@
 """The preprocessor's lines: what is included, what is left out.
 
-Headers of the kernel are never read: BTF knows its types, `constants` its numbers. Other headers are found beside the
-file that names them and in the folders of ``-I``.
+Headers of the kernel and of the C library are never read: BTF knows their types, `constants` their numbers. Others are
+found beside the file that names them, in the folders of ``-I`` and where a system has its headers.
 """
 
 from __future__ import annotations
@@ -23,13 +23,22 @@ if TYPE_CHECKING:
 
     CItem = CDirective | CDefine | CType
 
-_SYSTEM = ("linux/", "uapi/", "asm/", "asm-generic/", "net/", "trace/", "crypto/", "scsi/", "rdma/", "xen/", "drm/",
-           "sound/", "media/", "video/", "acpi/", "kvm/", "keys/", "vdso/", "generated/", "sys/", "bits/", "netinet/",
-           "arpa/", "bpf/")  # fmt: skip
-_SYSTEM_FILES = frozenset((
-    "vmlinux.h", "stdint.h", "stdbool.h", "stddef.h", "stdio.h", "stdlib.h", "string.h", "unistd.h", "errno.h",
-    "fcntl.h", "signal.h", "types.h", "inttypes.h", "limits.h", "time.h", "sched.h", "assert.h", "stdarg.h",
-))  # fmt: skip
+#: folders of the kernel's headers and of its source, and of the C library's
+_SYSTEM = frozenset(
+    "linux uapi asm asm-generic net trace crypto scsi rdma xen drm sound media video acpi kvm keys vdso generated target"
+    " misc soc dt-bindings memory pcmcia ras rv math-emu clocksource kunit cxl ufs hyperv mtd pcap sys bits gnu netinet"
+    " arpa rpc netpacket bpf bcc arch block certs drivers fs include init io_uring ipc kernel lib mm"
+    " security tools virt ..".split()
+)
+#: headers of the C library, and the one that holds all of the kernel's types
+_SYSTEM_FILES = frozenset(
+    "vmlinux aio alloca argp assert byteswap cpio ctype dirent dlfcn elf endian err errno error execinfo fcntl features"
+    " fenv float fnmatch getopt glob grp ifaddrs inttypes iso646 langinfo libgen limits link locale malloc math mntent"
+    " mqueue netdb nl_types poll pthread pwd regex resolv sched search semaphore setjmp shadow signal spawn stdalign"
+    " stdarg stdatomic stdbool stddef stdint stdio stdlib string strings syscall sysexits syslog termios tgmath threads"
+    " time types uchar ucontext ulimit unistd utime utmp utmpx values wchar wctype wordexp".split()
+)
+_FOLDERS = ("/usr/local/include", "/usr/include")  # of other libraries
 _DEEPEST = 100  # files within files
 
 
@@ -124,11 +133,11 @@ class Preprocessor:
         path = self._find(name, folder if close == '"' else None)
         if path is not None:
             self._read(path, item.span)
-        elif close == '"' and not _is_system(name):
+        elif not _is_system(name):
             raise TraceSyntaxError(f"'{name}' file not found", item.span, ["-I names folders to look in"])
 
     def _find(self, name: str, folder: str | None) -> str | None:
-        folders = [*([] if folder is None else [folder]), *self.include_dirs]
+        folders = [*([] if folder is None else [folder]), *self.include_dirs, *([] if _is_system(name) else _FOLDERS)]
         for one in folders:
             path = os.path.join(one, name)
             if os.path.isfile(path):
@@ -286,7 +295,8 @@ def split_directive(item: CDirective) -> tuple[str, str, int]:
 
 
 def _is_system(name: str) -> bool:
-    return name.startswith(_SYSTEM) or name in _SYSTEM_FILES
+    folder, slash, _ = name.partition("/")
+    return folder in _SYSTEM if slash else name.endswith(".h") and name[:-2] in _SYSTEM_FILES
 
 
 def header_items(source: Source) -> list[CItem]:

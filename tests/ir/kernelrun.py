@@ -34,8 +34,10 @@ def patched(spec: ProgramSpec, maps: dict[str, KernelMap]) -> bytes:
 
 
 @contextmanager
-def open_maps(scratch_bytes: int = 0, out_bytes: int = 512) -> Iterator[dict[str, KernelMap]]:
-    """out: an array of one value; hash: u64 → 2 u64; scratch when it is needed."""
+def open_maps(
+    scratch_bytes: int = 0, out_bytes: int = 512, pools: dict[str, int] | None = None
+) -> Iterator[dict[str, KernelMap]]:
+    """out: an array of one value; hash: u64 → 2 u64; scratch, and pools of it, when they are needed."""
     with ExitStack() as stack:
         maps = {
             "out": KernelMap.create(bpf.BPF_MAP_TYPE_ARRAY, 4, out_bytes, 1, 0, "out"),
@@ -43,6 +45,8 @@ def open_maps(scratch_bytes: int = 0, out_bytes: int = 512) -> Iterator[dict[str
         }
         if scratch_bytes:
             maps["scratch"] = KernelMap.create(bpf.BPF_MAP_TYPE_PERCPU_ARRAY, 4, scratch_bytes, 1, 0, "scratch")
+        for name, size in (pools or {}).items():
+            maps[name] = KernelMap.create(bpf.BPF_MAP_TYPE_ARRAY, 4, size, 1, 0, name[:15])
         for each in maps.values():
             stack.callback(each.close)
         yield maps

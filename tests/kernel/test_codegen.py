@@ -307,6 +307,24 @@ def test_what_does_not_fit_the_stack_goes_to_scratch(sizes: list[int], preemptib
         assert run(module, []).retval == want
 
 
+@pytest.mark.parametrize("sizes", [[40_000], [64, 20_000, 30_000, 512], [300_000, 8]], ids=str)
+def test_what_does_not_fit_a_value_goes_to_a_pool(sizes: list[int]) -> None:
+    """More runs than a CPU has entries to look at: each is given back."""
+    want = sum(2 * i + 102 if size > 8 else 2 * i + 202 for i, size in enumerate(sizes))
+    pools: dict[str, int] = {}
+    module = main(lambda b: fill_and_check(b, sizes))
+    spec, scratch_bytes = compile_module(module, name="test", prog_type=RAW_TRACEPOINT, lost=("out", 0), pools=pools)
+    assert scratch_bytes == 0 and len(pools) == 1
+    with open_maps(0, 8, pools) as maps, loaded(spec, maps) as program:
+        assert [program.test_run(ctx_in=b"").retval for _ in range(9)] == [want] * 9
+        assert maps["out"].lookup(bytes(4)) == bytes(8)
+        (pool,) = pools
+        taken = maps[pool].lookup(bytes(4)) or b""
+        maps[pool].update(bytes(4), b"\x01".ljust(8, b"\0") * (len(taken) // 8))
+        assert program.test_run(ctx_in=b"").retval == 0
+        assert maps["out"].lookup(bytes(4)) == (1).to_bytes(8, "little")
+
+
 def test_slots_share_the_stack_by_lifetime() -> None:
     def body(b: Builder) -> Value:
         total = b.const(0)

@@ -140,10 +140,11 @@ class Isel:
                 break
             offset += right.imm
             pointer = pointer.args[0]
-        if pointer.op == "slot":
-            insn[3], at = self.place(pointer)
+        base, at = self.place(pointer) if pointer.op == "slot" else (-1, 0)
+        if base >= 0 and offset + at <= 0x7FFF:
+            insn[3] = base
             offset += at
-        else:
+        else:  # also far from the beginning of much scratch memory
             insn[3] = self.reg(pointer)
         insn[5] = offset
 

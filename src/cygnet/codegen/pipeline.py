@@ -47,8 +47,10 @@ class Compiler:
         scratch_key: int,
         lost: tuple[str, int] | None,
         watch: Watch | None = None,
+        pools: dict[str, int] | None = None,
     ) -> None:
         self.module = module
+        self.pools = pools
         self.scratch_map = scratch_map
         self.scratch_key = scratch_key
         self.lost = lost
@@ -108,17 +110,22 @@ class Compiler:
             if layout.base is not None:
                 from cygnet.codegen.scratch import leave_scratch
 
-                leave_scratch(function, entry)
+                leave_scratch(function, entry, layout.base)
                 self.scratch_bytes = scratch_bytes
 
     def _frame(self, function: Function, room: int) -> frame.Frame:
         layout = frame.layout(function, room)
         if not layout.scratch:
             return layout
-        from cygnet.codegen.scratch import enter_scratch  # rarely needed, and start-up counts
+        from cygnet.codegen.scratch import enter_pool, enter_scratch, fits_value  # rarely needed, and start-up counts
 
+        size = layout.scratch_bytes
+        if self.pools is not None and not fits_value(function, size, self.scratch_bytes):
+            layout.base, start = enter_pool(function, size, self.scratch_map, self.pools, self.lost)
+            layout.scratch = {slot: start + at for slot, at in layout.scratch.items()}
+            return layout
         taken, layout.base, start, key = enter_scratch(
-            function, layout.scratch_bytes, self.scratch_bytes, self.scratch_map, self.scratch_key, self.lost
+            function, size, self.scratch_bytes, self.scratch_map, self.scratch_key, self.lost
         )
         self.scratch_bytes += taken
         layout.stack_bytes += 8
@@ -159,15 +166,17 @@ def compile_module(
     flags: int = 0,
     source: str = "",
     watch: Watch | None = None,
+    pools: dict[str, int] | None = None,
 ) -> tuple[ProgramSpec, int]:
     """The program, and how many bytes of scratch memory it needs (0: none).
 
     The scratch bytes are to be the value size of `scratch_map`, a per-CPU array in which entry
     `scratch_key` (a 4-byte key) is this program's alone. `lost` is (map, offset) of a u64 in an array
     map of one value: how many events were lost because no level of scratch memory was free.
+    `pools`, if given, gets the maps to be made where a per-CPU value is too small: arrays of one value, name → bytes.
     The module is rewritten on the way. Raises CygnetError when a frame cannot fit the stack.
     """
-    compiler = Compiler(module, scratch_map, scratch_key, lost, watch)
+    compiler = Compiler(module, scratch_map, scratch_key, lost, watch, pools)
     stream = compiler.run()
     insns = stream.finish()
     spec = ProgramSpec(

@@ -9,6 +9,9 @@ program returns 0 and one event is counted as lost. A level::
 
 The claimed level's number is written to the level and read back, so that to the verifier it is just a
 small number: otherwise it would walk the rest of the program once for each level.
+
+The value of a per-CPU map cannot be larger than 32 KiB. Who needs more claims an entry of a pool, one value that all
+CPUs and all programs of that size share, laid out like levels. A CPU looks at four entries, others than its neighbour.
 """
 
 from __future__ import annotations
@@ -25,6 +28,8 @@ LEVELS = 4
 HEADER_BYTES = 16
 #: the largest value of a per-CPU map (PCPU_MIN_UNIT_SIZE, include/linux/percpu.h)
 _VALUE_BYTES = 32768
+#: entries of a pool; fewer where they would take more than so many bytes; the largest entry
+_POOL, _POOL_BYTES, _LARGEST = 64, 8 << 20, 4 << 20
 
 
 class _Writer:
@@ -81,18 +86,82 @@ def enter_scratch(
         _release(function, base, start)
         start += HEADER_BYTES
     if start + size > _VALUE_BYTES:
-        raise _too_much(function, start + size)
+        raise _too_much(function, start + size, _VALUE_BYTES)
     writer.end("jump", (), entry)
     function.blocks = [*writer.blocks, fail, *function.blocks]
     return taken, base, start, slot
 
 
-def _too_much(function: Function, size: int) -> SourceError:
+def enter_pool(
+    function: Function, size: int, scratch_map: str, pools: dict[str, int], lost: tuple[str, int] | None
+) -> tuple[Value, int]:
+    """As `enter_scratch`, where `size` bytes are too many for that: the pointer, and the bytes' offset from it.
+
+    `pools` gets the map, an array of one value, and how many bytes that value has.
+    """
+    stride = 1 << (HEADER_BYTES + size - 1).bit_length()
+    if stride > _LARGEST:
+        raise _too_much(function, size, _LARGEST - HEADER_BYTES)
+    entries = max(2 * LEVELS, min(_POOL, _POOL_BYTES // stride))
+    name = f"{scratch_map}_{stride >> 10}k"
+    pools[name] = entries * stride
+    writer = _Writer(function.span)
+    entry = function.blocks[0]
+    fail = Block("no_scratch")
+    fail.term = Value("ret", (writer.const(0),), None, NONE, function.span)
+    base = _claim_entry(writer, name, stride, entries, fail, lost)
+    _release(function, base, 0)
+    writer.end("jump", (), entry)
+    function.blocks = [*writer.blocks, fail, *function.blocks]
+    return base, HEADER_BYTES
+
+
+def _claim_entry(
+    writer: _Writer, name: str, stride: int, entries: int, fail: Block, lost: tuple[str, int] | None
+) -> Value:
+    """Claim an entry of a pool; a pointer to its busy word."""
+    common = Block("scratch_entry")
+    number = Value("param", (), 0, I64, None)
+    common.params = [number]
+    pool = writer.make("map_value", (), (name, 0), "map_value")
+    cpu = writer.make("call", (), "get_smp_processor_id")
+    for level in range(LEVELS):
+        moved = writer.make("add", (cpu, writer.const(level * (entries // LEVELS))))
+        index = writer.make("and", (moved, writer.const(entries - 1)))
+        at = writer.make("add", (pool, writer.make("mul", (index, writer.const(stride)))), None, "map_value")
+        old = writer.make("atomic", (at, writer.const(1)), ("xchg", 8, 0, True))
+        claimed, busy = Block(f"claimed{level}"), Block(f"busy{level}")
+        writer.end("br", (old, writer.const(0)), ("eq", claimed, busy))
+        writer.place(claimed)
+        writer.make("store", (at, index), (8, 8), NONE)
+        writer.end("jump", (writer.make("load", (at,), (8, False, 8, None)),), common)
+        writer.place(busy)
+    _count_lost(writer, lost)
+    writer.end("jump", (), fail)
+    writer.place(common)
+    sure = Block("scratch_sure")
+    writer.end("br", (number, writer.const(entries - 1)), ("ule", sure, fail))
+    writer.place(sure)
+    return writer.make("add", (pool, writer.make("mul", (number, writer.const(stride)))), None, "map_value")
+
+
+def _count_lost(writer: _Writer, lost: tuple[str, int] | None) -> None:
+    if lost is not None:
+        word = writer.make("map_value", (), lost, "map_value")
+        writer.make("atomic", (word, writer.const(1)), ("add", 8, 0, False), NONE)
+
+
+def fits_value(function: Function, size: int, start: int) -> bool:
+    """Is there room for `size` bytes in a per-CPU value of which `start` bytes are taken?"""
+    return start + size + (HEADER_BYTES if function.preemptible else 0) <= _VALUE_BYTES
+
+
+def _too_much(function: Function, size: int, room: int) -> SourceError:
     """The error, at what takes the most."""
     slots = [value for block in function.blocks for value in block.body if value.op == "slot"]
     largest = max(slots, key=lambda slot: slot.imm[0], default=None)
     return SourceError(
-        f"{function.name} needs {size} bytes of scratch memory; there are {_VALUE_BYTES}",
+        f"{function.name} needs {size} bytes of scratch memory; there are {room}",
         function.span if largest is None else largest.span,
         ["shorten its strings and arrays (max_strlen), or the number of them that are kept at a time"],
     )
@@ -114,9 +183,7 @@ def _claim(
         writer.make("store", (value, writer.const(level)), (8, at + 8), NONE)
         writer.end("jump", (writer.make("load", (value,), (8, False, at + 8, None)),), common)
         writer.place(busy)
-    if lost is not None:
-        word = writer.make("map_value", (), lost, "map_value")
-        writer.make("atomic", (word, writer.const(1)), ("add", 8, 0, False), NONE)
+    _count_lost(writer, lost)
     writer.end("jump", (), fail)
     writer.place(common)
     sure = Block("scratch_sure")
@@ -136,10 +203,11 @@ def _release(function: Function, base: Value, start: int) -> None:
             block.body.append(Value("store", (base, zero), (8, start), NONE, term.span))
 
 
-def leave_scratch(function: Function, entry: Block) -> None:
-    """Undo `enter_scratch`; `entry` was the first block before it."""
+def leave_scratch(function: Function, entry: Block, base: Value) -> None:
+    """Undo `enter_scratch` or `enter_pool`, which gave `base`; `entry` was the first block before it."""
     function.blocks = function.blocks[function.blocks.index(entry) :]
-    if function.preemptible:
-        for block in function.blocks:
-            if block.term is not None and block.term.op == "ret":
+    for block in function.blocks:
+        last = block.body[-1] if block.body else None
+        if block.term is not None and block.term.op == "ret" and last is not None and last.op == "store":
+            if last.args[0] is base:
                 block.body.pop()

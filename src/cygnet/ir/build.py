@@ -4,7 +4,7 @@ Static Single Assignment Form", 2013)."""
 
 from __future__ import annotations
 
-from cygnet.ir.core import HELPER_RESULT, I64, NONE, OPS, SWAPPED, Block, Function, Value, signed64
+from cygnet.ir.core import FARTHEST, HELPER_RESULT, I64, NONE, OPS, SWAPPED, Block, Function, Value, signed64
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -203,6 +203,8 @@ class Builder:
 
     def load(self, pointer: Value, size: int, offset: int = 0, *, signed: bool = False, reloc: Any = None) -> Value:
         """`size` bytes at `pointer` + `offset`, extended to 64 bits."""
+        if offset > FARTHEST:
+            pointer, offset = self.offset(pointer, offset), 0
         return self._emit("load", (pointer,), (size, signed, offset, reloc), I64)
 
     def load_pointer(self, pointer: Value, offset: int, type: str, reloc: Any = None) -> Value:
@@ -210,11 +212,15 @@ class Builder:
         return self._emit("load", (pointer,), (8, False, offset, reloc), type)
 
     def store(self, pointer: Value, value: Value, size: int, offset: int = 0) -> None:
+        if offset > FARTHEST:
+            pointer, offset = self.offset(pointer, offset), 0
         self._emit("store", (pointer, value), (size, offset), NONE)
 
     def atomic(
         self, op: str, pointer: Value, value: Value, size: int = 8, offset: int = 0, *, fetch: bool = False
     ) -> Value:
+        if offset > FARTHEST:
+            pointer, offset = self.offset(pointer, offset), 0
         return self._emit("atomic", (pointer, value), (op, size, offset, fetch), I64 if fetch else NONE)
 
     def call(self, helper: str, *args: Value) -> Value:

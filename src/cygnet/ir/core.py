@@ -29,6 +29,8 @@ else:
 
 I64 = "i64"
 NONE = "none"
+#: the farthest from a pointer that an instruction reaches, upwards
+FARTHEST = 0x7FFF
 
 
 class OpRow(NamedTuple):

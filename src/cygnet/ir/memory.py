@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from cygnet.ir.core import I64, NONE, OPS, Block, Value
+from cygnet.ir.core import FARTHEST, I64, NONE, OPS, Block, Value
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -77,10 +77,18 @@ class Expander:
         self.block.body.append(value)
         return value
 
+    def _near(self, like: Value, pointer: Value, at: int) -> tuple[Value, int]:
+        """The same place at an offset that an instruction can hold."""
+        if at <= FARTHEST:
+            return pointer, at
+        return self._make(like, "add", (pointer, _const(like, at)), None, pointer.type), 0
+
     def _load(self, like: Value, pointer: Value, at: int, size: int) -> Value:
+        pointer, at = self._near(like, pointer, at)
         return self._make(like, "load", (pointer,), (size, False, at, None))
 
     def _store(self, like: Value, pointer: Value, value: Value, at: int, size: int) -> None:
+        pointer, at = self._near(like, pointer, at)
         self._make(like, "store", (pointer, value), (size, at), NONE)
 
     def _end(self, like: Value, op: str, args: tuple[Value, ...], imm: object) -> None:

@@ -142,7 +142,7 @@ def _map(one: MapSpec, spec: ObjectSpec, cpus: int) -> dict[str, Any]:
 def _role(one: MapSpec, spec: ObjectSpec) -> str:
     if spec.control is not None and one.name in (spec.control.map, spec.control.ring):
         return "control words" if one.name == spec.control.map else "events to user space"
-    if one.name == "cygnet_scratch":
+    if one.name.startswith("cygnet_scratch"):
         return "scratch memory of programs"
     if one.type == 7:  # BPF_MAP_TYPE_STACK_TRACE
         return "stacks"

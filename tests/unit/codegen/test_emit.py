@@ -121,6 +121,12 @@ def test_frames_that_cannot_fit_are_refused() -> None:
         compile(module)
 
 
+def test_frames_larger_than_a_pools_entry_are_refused() -> None:
+    module = main(lambda b: b.memzero(b.slot(5 << 20), 8))
+    with pytest.raises(CygnetError, match="main needs 5242880 bytes of scratch memory; there are 4194288"):
+        compile(module, pools={})
+
+
 def test_recursion_is_refused() -> None:
     again = function("f", "sub", ("i64",), lambda b: b.callsub("f", b.param(0)))
     with pytest.raises(CygnetError, match="f calls itself"):

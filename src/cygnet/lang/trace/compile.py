@@ -230,7 +230,7 @@ def _find_probes(
     """Every probe with the events it names."""
     from cygnet.probes.model import Options
     from cygnet.probes.point import expand_all
-    from cygnet.probes.point import parse as parse_point
+    from cygnet.probes.point import parse_wild
 
     missing = config["missing_probes"] if "missing_probes" in config.given else "alternatives"
     options = Options(pid=pid or -1, missing=missing, unsafe=unsafe, command=command)
@@ -238,7 +238,7 @@ def _find_probes(
     errors: list[SourceError] = []
     for probe in program.probes:
         try:
-            points = [parse_point(point, params.positional) for point in probe.attach_points]
+            points = [parsed for point in probe.attach_points for parsed in parse_wild(point, params.positional)]
             matches = expand_all(points, target, options)
         except (ProbeError, ValueError) as error:
             errors.append(_as_source_error(error, probe))
@@ -319,7 +319,8 @@ def _generate(
     unit.set_strides()
     if dump:
         dump.modules([module for _, _, module in lowered])
-    programs, links, scratch = _programs(lowered, config, source)
+    pools: dict[str, int] = {}
+    programs, links, scratch = _programs(lowered, config, source, pools)
     if dump:
         dump.instructions(programs)
     control = Control(
@@ -327,7 +328,7 @@ def _generate(
     )
     return ObjectSpec(
         programs=tuple(programs),
-        maps=tuple(unit.map_specs(scratch, len(programs))),
+        maps=tuple(unit.map_specs(scratch, len(programs), pools)),
         links=tuple(links),
         actions=tuple(unit.actions),
         views=tuple(unit.views()),
@@ -344,7 +345,7 @@ def _declared(unit: Unit) -> tuple[str, ...]:
 
 
 def _programs(
-    lowered: list[tuple[Instance, str, Module]], config: Config, source: Source
+    lowered: list[tuple[Instance, str, Module]], config: Config, source: Source, pools: dict[str, int]
 ) -> tuple[list[ProgramSpec], list[LinkSpec], int]:
     from cygnet.codegen.pipeline import compile_module
 
@@ -364,6 +365,7 @@ def _programs(
             attach_type=match.attach_type,
             attach_to=match.attach_to,
             source=source.name,
+            pools=pools,
         )
         scratch = max(scratch, needed)
         programs.append(program)

@@ -23,6 +23,7 @@ from cygnet.uapi.bpf import (
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from typing import Any
 
     from cygnet.ir.core import Value
@@ -174,12 +175,13 @@ class Unit:
         for value, number in self.patches:
             value.imm = self.actions[number].size
 
-    def map_specs(self, scratch: int, scratch_programs: int) -> list[MapSpec]:
+    def map_specs(self, scratch: int, scratch_programs: int, pools: Mapping[str, int]) -> list[MapSpec]:
         specs = [MapSpec(CONTROL, BPF_MAP_TYPE_ARRAY, 4, 8 * (DROP_WORDS + len(self.drops)), 1, BPF_F_MMAPABLE)]
         if self.uses_ring:
             specs.append(MapSpec(RING, BPF_MAP_TYPE_RINGBUF, 0, 0, self.ring_bytes()))
         if scratch:
             specs.append(MapSpec(SCRATCH, BPF_MAP_TYPE_PERCPU_ARRAY, 4, scratch, scratch_programs))
+        specs += [MapSpec(name, BPF_MAP_TYPE_ARRAY, 4, size, 1) for name, size in pools.items()]
         places = self._stack_places()
         for name, (mode, limit) in self.stacks.items():
             size, flags = (_BUILD_ID_BYTES, BPF_F_STACK_BUILD_ID) if mode == "build_id" else (8, 0)

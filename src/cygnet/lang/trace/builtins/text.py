@@ -5,6 +5,7 @@ from __future__ import annotations
 from cygnet.lang.trace import ast
 from cygnet.lang.trace import types as T
 from cygnet.lang.trace.builtins.base import Builtin, literal
+from cygnet.lang.trace.check.places import placed
 from cygnet.lang.trace.lower.core import READ
 from cygnet.lang.trace.lower.operands import Gen, Mem
 from cygnet.lang.trace.lower.strings import compare, equal_bytes, find_any, find_literal, search, text_type
@@ -34,11 +35,10 @@ class Str(Builtin):
     def check(self, c: Checker, node: ast.Expr, args: Args) -> Type:
         size = self._size(c, args)
         first = args[0]
-        if self._positional(c, first):
-            first.const = c.params.text(first.number)  # type: ignore[attr-defined]
-            node.const = first.const if len(args) == 1 else first.const[: max(size - 1, 0)]
+        if (text := self._parameter(c, first)) is not None:
+            node.const = text if len(args) == 1 else text[: max(size - 1, 0)]
             return T.string(len(node.const) + 1)
-        type = c.value(first)
+        type = placed(c, first)
         if first.const is not None and isinstance(first, (ast.StrLit, ast.Positional, ast.Binary)):
             text = first.const if isinstance(first.const, bytes) else str(int(first.const)).encode()
             node.const = text if len(args) == 1 else text[: max(size - 1, 0)]
@@ -55,8 +55,17 @@ class Str(Builtin):
         return T.string(size) if len(args) > 1 else T.read_string(size)
 
     @staticmethod
-    def _positional(c: Checker, node: ast.Expr) -> bool:
-        return isinstance(node, ast.Positional)
+    def _parameter(c: Checker, node: ast.Expr) -> bytes | None:
+        """The text of `$1`, or of `$1 + 3` what follows 3 characters: of a number, too. None for what is neither."""
+        if isinstance(node, ast.Positional):
+            text: bytes = c.params.text(node.number)
+            node.const = text
+            return text
+        if not isinstance(node, ast.Binary) or node.op != "+" or not isinstance(node.left, ast.Positional):
+            return None
+        c.number(node.right, "the count of characters that str() skips")
+        skipped = node.right.const
+        return c.params.text(node.left.number)[skipped:] if skipped.__class__ is int and skipped >= 0 else None
 
     def _size(self, c: Checker, args: Args) -> int:
         """The capacity: max_strlen, or less when the length is a literal."""
@@ -93,7 +102,7 @@ class Buf(Builtin):
     arity = (1, 2)
 
     def check(self, c: Checker, node: ast.Expr, args: Args) -> Type:
-        type = c.value(args[0])
+        type = placed(c, args[0])
         most: int = max(c.config["max_strlen"] - 4, 1)
         if len(args) == 1:
             if type.kind == "array":

@@ -138,6 +138,8 @@ class AccessChecker(CheckBase):
         if index.signed and const is None and type.kind == "array" and self.final:
             self.warn(f"The index is signed ('{T.name(index)}'): a negative one is out of bounds", node.index.span)
         length = type.length if type.kind == "array" else type.size if type.kind == "str" else None
+        if length == 0 and isinstance(node.operand, ast.Field):
+            length = 1 << 63  # a struct's last member, as long as there is memory
         if length is not None and type_is_int(const) and not 0 <= const < length:
             self.error(f"the index {const} is out of bounds for array of size {length}", node.index.span)
             return T.UNKNOWN

@@ -16,9 +16,10 @@ if TYPE_CHECKING:
 class VarInfo:
     """A scratch variable of one scope. `fixed`: its type was declared. `depth`: how many callbacks (loop
     bodies that the kernel calls) enclose it; `captured`: a deeper one uses it, so it lives in memory;
-    `addressed`: so does one whose address is taken. `clock`: of the time that it holds, where one was asked for."""
+    `addressed`: so does one whose address is taken. `clock`: of the time that it holds, where one was asked for;
+    `place`: the memory that it points into, of a number that was a pointer."""
 
-    __slots__ = ("addressed", "captured", "clock", "depth", "fixed", "let", "name", "read", "soft", "soft_most", "span",
+    __slots__ = ("addressed", "captured", "clock", "depth", "fixed", "let", "name", "place", "read", "soft", "soft_most", "span",
                  "type", "written")  # fmt: skip
 
     def __init__(self, name: str, span: Span, depth: int) -> None:
@@ -32,6 +33,7 @@ class VarInfo:
         self.soft_most = 0
         self.captured = False
         self.clock = ""
+        self.place = ""
         self.addressed = False
         self.read = False
         self.written = False
@@ -41,7 +43,7 @@ class MapInfo:
     """A map of the program. `keyed` is None until a use shows it; `key` and `value` grow with their uses."""
 
     __slots__ = (
-        "agg", "agg_span", "clock", "decl", "key", "key_span", "keyed", "name", "read_span", "soft", "soft_most", "span",
+        "agg", "agg_span", "clock", "decl", "key", "key_span", "keyed", "name", "place", "read_span", "soft", "soft_most", "span",
         "value", "value_span", "written",
     )  # fmt: skip
 
@@ -61,6 +63,7 @@ class MapInfo:
         self.written = False
         self.read_span: Span | None = None
         self.clock = ""
+        self.place = ""
 
 
 class Scope:

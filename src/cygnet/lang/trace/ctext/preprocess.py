@@ -24,19 +24,18 @@ if TYPE_CHECKING:
     CItem = CDirective | CDefine | CType
 
 #: folders of the kernel's headers and of its source, and of the C library's
-_SYSTEM = frozenset(
-    "linux uapi asm asm-generic net trace crypto scsi rdma xen drm sound media video acpi kvm keys vdso generated target"
+_SYSTEM = (
+    " linux uapi asm asm-generic net trace crypto scsi rdma xen drm sound media video acpi kvm keys vdso generated target"
     " misc soc dt-bindings memory pcmcia ras rv math-emu clocksource kunit cxl ufs hyperv mtd pcap sys bits gnu netinet"
-    " arpa rpc netpacket bpf bcc arch block certs drivers fs include init io_uring ipc kernel lib mm"
-    " security tools virt ..".split()
+    " arpa rpc netpacket bpf bcc arch block certs drivers fs include init io_uring ipc kernel lib mm security tools virt .. "
 )
 #: headers of the C library, and the one that holds all of the kernel's types
-_SYSTEM_FILES = frozenset(
-    "vmlinux aio alloca argp assert byteswap cpio ctype dirent dlfcn elf endian err errno error execinfo fcntl features"
+_SYSTEM_FILES = (
+    " vmlinux aio alloca argp assert byteswap cpio ctype dirent dlfcn elf endian err errno error execinfo fcntl features"
     " fenv float fnmatch getopt glob grp ifaddrs inttypes iso646 langinfo libgen limits link locale malloc math mntent"
     " mqueue netdb nl_types poll pthread pwd regex resolv sched search semaphore setjmp shadow signal spawn stdalign"
     " stdarg stdatomic stdbool stddef stdint stdio stdlib string strings syscall sysexits syslog termios tgmath threads"
-    " time types uchar ucontext ulimit unistd utime utmp utmpx values wchar wctype wordexp".split()
+    " time types uchar ucontext ulimit unistd utime utmp utmpx values wchar wctype wordexp "
 )
 _FOLDERS = ("/usr/local/include", "/usr/include")  # of other libraries
 _DEEPEST = 100  # files within files
@@ -296,7 +295,7 @@ def split_directive(item: CDirective) -> tuple[str, str, int]:
 
 def _is_system(name: str) -> bool:
     folder, slash, _ = name.partition("/")
-    return folder in _SYSTEM if slash else name.endswith(".h") and name[:-2] in _SYSTEM_FILES
+    return f" {folder} " in _SYSTEM if slash else f" {name.removesuffix('.h')} " in _SYSTEM_FILES
 
 
 def header_items(source: Source) -> list[CItem]:

@@ -228,7 +228,8 @@ class Ctx(Builtin):
             name, space = _CONTEXTS[match.context]
             return T.pointer(c.types.find("struct", name), space)
         if match.kind != "iter":
-            c.error(f"The ctx builtin can not be used with '{match.probetype}' probes", node.span)
+            hints = ["use args, whose members are the event's fields"] if match.probetype == "tracepoint" else []
+            c.error(f"The ctx builtin can not be used with '{match.probetype}' probes", node.span, hints)
             return T.UNKNOWN
         return T.pointer(c.types.find("struct", context(match.parsed.target)), T.KERNEL)
 

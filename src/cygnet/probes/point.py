@@ -5,7 +5,7 @@ from __future__ import annotations
 from cygnet.errors import ProbeError, TraceSyntaxError
 from cygnet.probes.closest import did_you_mean
 from cygnet.probes.model import NotCompiledYet, Options, Parsed, Part
-from cygnet.probes.registry import names, provider
+from cygnet.probes.registry import ROWS, names, provider
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -23,6 +23,25 @@ def parse(point: PointLike, parameters: Sequence[str] = ()) -> Parsed:
     filled = tuple(parameters)
     parts = [Part(part.fill(filled), part.span, part.quoted) for part in point.parts]
     return parse_parts(parts, point.span)
+
+
+def parse_wild(point: PointLike, parameters: Sequence[str] = ()) -> list[Parsed]:
+    """As `parse`; a wildcard in place of the provider (``t*point:sched:sched_switch``) names all that it fits."""
+    first = point.parts[0].fill(tuple(parameters))
+    if "*" not in first:
+        return [parse(point, parameters)]
+    from cygnet.probes.wildcard import matcher
+
+    fits = matcher(first)
+    rest = [Part(part.fill(tuple(parameters)), part.span, part.quoted) for part in point.parts[1:]]
+    found: list[Parsed] = []
+    for row in ROWS:
+        if fits(row.name):
+            try:
+                found.append(row.parse(rest, point.span))
+            except TraceSyntaxError:
+                continue  # what follows is for another kind
+    return found or [parse(point, parameters)]
 
 
 def parse_text(text: str) -> Parsed:

@@ -229,8 +229,7 @@ def _find_probes(
 ) -> tuple[list[tuple[ast.Probe, list[Match]]], list[TraceTypeError]]:
     """Every probe with the events it names."""
     from cygnet.probes.model import Options
-    from cygnet.probes.point import expand_all
-    from cygnet.probes.point import parse_wild
+    from cygnet.probes.point import expand_all, parse_wild
 
     missing = config["missing_probes"] if "missing_probes" in config.given else "alternatives"
     options = Options(pid=pid or -1, missing=missing, unsafe=unsafe, command=command)

@@ -93,8 +93,15 @@ class _Inliner:
 
     def run(self) -> None:
         for fn in self.fns.values():  # what is wrong in one is told even when nothing calls it
-            if fn.result is not None and fn.result.base != "void" and not returns(fn.body):
+            void = fn.result is None or (fn.result.base == "void" and not fn.result.pointers)
+            if not void and not returns(fn.body):
                 self._fail(fn.span, f"not every path of function {fn.name} returns a value")
+            for node in ast.walk(fn.body):
+                if isinstance(node, ast.Return) and void and node.value is not None:
+                    self._fail(node.value.span, f"function {fn.name} returns nothing",
+                               f"fn {fn.name}(…) : type {{ … }} gives it a result")  # fmt: skip
+                elif isinstance(node, ast.Return) and not void and node.value is None:
+                    self._fail(node.span, f"function {fn.name} must return a value")
         if self.errors:
             return
         for item in self.program.items:

@@ -172,6 +172,7 @@ class CTypes:
         self._by_position: dict[tuple[int, int, str], Type] = {}
         self._opaque: dict[str, Type] = {}
         self._records: dict[tuple[int, int], CRecord] = {}
+        self.declared: set[str] = set()  # names of structures in C text, whoever defines them
         self.own: dict[str, Type] = {}  # "struct x", "enum y", "typedef_name"
         self._enumerators: dict[str, tuple[int, Type] | None] = {}
 
@@ -203,6 +204,12 @@ class CTypes:
                 return guess
             names.discard(guess)
         return None
+
+    def is_declared(self, name: str) -> bool:
+        """Is a structure's name known in C text or in the kernel, though not what it holds? Nobody knows without BTF."""
+        from cygnet.btf import kinds
+
+        return name in self.declared or self.btf is None or self.btf.find(name, kinds.FWD) is not None
 
     def opaque(self, keyword: str, name: str) -> Type:
         """The type for a name that nobody defines: a pointer to it may still be carried about."""
@@ -315,7 +322,7 @@ def is_char(type: Type | None) -> bool:
 
 
 def member_value_type(type: Type) -> Type:
-    """What a member reads as: an array of char is a string."""
-    if type.kind == "array" and is_char(type.elem) and type.elem.signed:
+    """What a member reads as: an array of char is a string, but for one whose end its struct does not know."""
+    if type.kind == "array" and type.length and is_char(type.elem) and type.elem.signed:
         return T.string(type.length + (type.extra == "text"))  # the program's own array may be full, without a NUL
     return type

@@ -190,6 +190,17 @@ def promote(a: Type, b: Type) -> Type | None:
     return None
 
 
+def longer(given: Type, declared: Type) -> bool:
+    """Is there text in a value that the declared type, which `promote` has taken it for, has no room for?"""
+    if given.kind == declared.kind == "str":
+        return given.size > declared.size
+    if given.kind in ("tuple", "record") and given.kind == declared.kind:
+        order = declared.names if given.kind == "record" else ()
+        fields = [given.fields[given.names.index(name)] for name in order] if order else given.fields
+        return any(map(longer, fields, declared.fields))
+    return False
+
+
 def _promote_fields(a: Type, b: Type) -> Type | None:
     if a.kind == "record":
         if set(a.names) != set(b.names):

@@ -33,7 +33,7 @@ FAMILIES: dict[str, tuple[str, ...]] = {
     "textops": ("str_concat", "debugf"),
     "tables": ("strerror", "signal_name", "syscall_name"),
     "kinds": (
-        "kptr", "uptr", "is_str", "is_ptr", "is_array", "is_integer", "is_unsigned_integer", "is_literal",
+        "kptr", "uptr", "is_str", "is_ptr", "is_array", "is_integer", "is_unsigned_integer", "is_literal", "is_scalar",
         "static_assert", "assert", "fail", "getopt", "unwatch", "signal", "signal_thread", "cgroupid", "cgroup_path",
     ),
 }  # fmt: skip

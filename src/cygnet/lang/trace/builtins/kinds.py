@@ -53,6 +53,20 @@ class Is(Builtin):
         return T.BOOL
 
 
+class IsScalar(Builtin):
+    """is_scalar(@m): is a map used without keys?"""
+
+    arity = (1, 1)
+
+    def check(self, c: Checker, node: ast.Expr, args: Args) -> Type:
+        if not isinstance(args[0], ast.MapRef):
+            c.error("is_scalar() expects a map to be provided", args[0].span)
+            return T.BOOL
+        args[0].type = T.UNKNOWN
+        node.const = c.map_info(args[0]).keyed is False
+        return T.BOOL
+
+
 class StaticAssert(Builtin):
     """static_assert(condition[, message]): an error unless the condition is known to hold."""
 
@@ -247,6 +261,7 @@ ROWS: dict[str, Builtin] = {
     "is_integer": Is("is_integer", lambda t, n: t.kind == "int"),
     "is_unsigned_integer": Is("is_unsigned_integer", lambda t, n: t.kind == "int" and not t.signed),
     "is_literal": Is("is_literal", lambda t, n: isinstance(n, (ast.IntLit, ast.StrLit, ast.BoolLit))),
+    "is_scalar": IsScalar("is_scalar"),
     "static_assert": StaticAssert("static_assert"),
     "assert": Assert("assert"),
     "fail": Fail("fail"),

@@ -62,6 +62,8 @@ class Delete(Builtin):
 
     def check(self, c: Checker, node: ast.Expr, args: Args) -> Type:
         for group in self._groups(args):
+            if len(group) > 2:
+                c.error("delete() takes a map and one key", group[2].span, ["several parts are one tuple: (a, b)"])
             _check_key(c, "delete", group)
         return T.BOOL
 

@@ -78,14 +78,14 @@ class MacAddr(Builtin):
     def check(self, c: Checker, node: ast.Expr, args: Args) -> Type:
         type = c.value(args[0])
         ok = (type.kind == "array" and T.natural_size(type) == 6) or (type.kind == "str" and type.size in (6, 7))
-        ok = ok or (type.kind == "ptr" and type.elem is not None and type.elem.size in (1, 6))
+        ok = ok or type.kind == "int" or (type.kind == "ptr" and type.elem is not None and type.elem.size in (1, 6))
         if not ok and type.kind != "unknown":
             c.error(f"macaddr() expects an array of 6 bytes or a pointer to them, not '{T.name(type)}'", args[0].span)
         return T.MAC
 
     def lower(self, g: Lowerer, node: ast.Expr, args: Args) -> Operand:
         thing = g.operand(args[0])
-        if not isinstance(thing, (Mem, Gen)) and args[0].type.kind == "ptr":
+        if not isinstance(thing, (Mem, Gen)):  # an address
             from cygnet.lang.trace.builtins.text import pointer_space
 
             thing = Mem(thing, pointer_space(g, args[0].type), T.MAC)

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from cygnet.lang.trace.types import Type
 
 _MAX_ARGS = 127
-_NUMBERS = frozenset(("int", "bool", "enum", "ptr", "ksym", "username", "timestamp", "cgroup", "gfp"))
+_NUMBERS = frozenset(("int", "bool", "enum", "ptr"))
 _OTHER_LETTERS = frozenset("eEfFgGaAn")  # C's conversions of what the language does not have
 _JOIN_STRINGS, _JOIN_BYTES = 16, 1024
 

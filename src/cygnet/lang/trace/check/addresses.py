@@ -85,6 +85,14 @@ def names_of(type: Type) -> tuple[str, str]:
     return base, T.name(type)
 
 
+def same_type(a: ast.TypeInfo, b: ast.TypeInfo) -> bool:
+    """Are all parts of two type informations equal?"""
+    x, y = a.arg.type, b.arg.type
+    if x is None or y is None:
+        return False
+    return names_of(x) == names_of(y) and btf_id(x) == btf_id(y)
+
+
 def part_of(node: ast.TypeInfo, index: int) -> int | bytes:
     """One part as a constant."""
     if index:

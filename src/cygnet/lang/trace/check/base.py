@@ -59,6 +59,7 @@ class CheckBase:
     value: Callable[[ast.Expr], Type]
     number: Callable[[ast.Expr, str], Type]
     condition: Callable[[ast.Expr], None]
+    is_condition: Callable[[Type, ast.Expr], bool]
     resolve_type: Callable[[ast.TypeName], Type]
 
 

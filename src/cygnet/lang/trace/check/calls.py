@@ -18,10 +18,9 @@ def check_call(c: Checker, node: InlineCall) -> Type:
     given = [c.value(arg) for arg in node.args]
     outer = (c.scope, c.loops, c.function)
     c.scope, c.loops, c.function = Scope(None), 0, node
-    for param, arg, type in zip(node.params, node.args, given):
-        info = c.declare(param.var)
-        if not info.fixed:
-            c.declare_type(info, param.target)
+    declared = [c.declare(param.var) for param in node.params]  # typeof() may name those that follow
+    for info, param, arg, type in zip(declared, node.params, node.args, given):
+        c.declare_type(info, param.target)
         if type.kind == "agg":
             type = T.as_int(type)
         c._give(info, type, arg)
@@ -36,8 +35,7 @@ def _declare_result(c: Checker, node: InlineCall) -> Type:
     if target is None or (target.base == "void" and not target.pointers):
         return T.NONE
     info = c.declare(node.result)
-    if not info.fixed:
-        c.declare_type(info, target)
+    c.declare_type(info, target)
     return info.type
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from cygnet.lang.trace import ast
 from cygnet.lang.trace import types as T
 from cygnet.lang.trace.check.base import CheckBase, type_is_int
+from cygnet.lang.trace.check.places import number_space
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -39,12 +40,15 @@ class CastChecker(CheckBase):
         return T.string(size or self.config["max_strlen"])
 
     def declare_type(self, info: VarInfo, target: ast.TypeName) -> None:
-        """A variable of a written type; `string` without a size is sized by inference."""
+        """A variable of a written type; `string` without a size is sized by inference, typeof(e) in each round."""
+        if info.fixed and target.of is None:
+            return
         declared = self.resolve_type(target)
-        if declared.kind == "str" and not target.dims:
+        if declared.kind == "str" and not target.dims and target.of is None:
             if info.type is T.UNKNOWN:
                 info.type = T.string(1)
         elif declared is not T.UNKNOWN:
+            self.changed |= info.type != declared
             info.type, info.fixed = declared, True
 
     def _base_type(self, node: ast.TypeName) -> Type | None:
@@ -67,7 +71,7 @@ class CastChecker(CheckBase):
             found = self._of_binary(node.keyword, base)
         if found is None:
             found = self.types.find(node.keyword, base) or (None if node.keyword else self._of_binary("", base))
-        if found is None and node.pointers and node.keyword:
+        if found is None and node.pointers and node.keyword and self.types.is_declared(base):
             return self.types.opaque(node.keyword, base)
         return found
 
@@ -120,8 +124,6 @@ class CastChecker(CheckBase):
         type = self._type_or_expr(node.arg)
         offset = 0
         for name in node.path:
-            if type.kind == "ptr" and type.elem is not None:
-                type = type.elem
             if type.kind != "struct":
                 if type.kind != "unknown":
                     self.error(f"'{T.name(type)}' is not a c_struct type.", node.span)
@@ -151,7 +153,7 @@ class CastChecker(CheckBase):
         if target.kind in T.NUMERIC:
             return self._cast_number(node, target, operand)
         if target.kind == "ptr":
-            space = operand.space if operand.kind == "ptr" else target.space
+            space = operand.space if operand.kind == "ptr" else number_space(self, node.operand) or target.space
             if operand.kind == "str":
                 from cygnet.lang.trace.check.addresses import member_space
 
@@ -163,7 +165,10 @@ class CastChecker(CheckBase):
             return target._replace(space=space)
         if target.kind == "array" and (operand.kind in ("int", "array") or isinstance(node.operand.const, bytes)):
             return self._cast_array(node, target, operand)
-        if target.kind == operand.kind or (target.kind == "str" and operand.kind == "str"):
+        if target.kind == operand.kind == "str" and isinstance(node.operand.const, bytes):
+            if len(node.operand.const) >= target.size:
+                self.error(f"Cannot cast from '{T.name(operand)}' to '{T.name(target)}': the text is longer", node.span)
+        if target.kind == operand.kind:
             return target
         if target.kind in ("ksym", "username") and operand.kind in ("int", "ptr"):
             return target
@@ -198,6 +203,9 @@ class CastChecker(CheckBase):
     def _cast_array(self, node: ast.Cast, target: Type, operand: Type) -> Type:
         size = T.natural_size(operand)
         elem = target.elem.size
+        if target.elem.kind not in T.NUMERIC and operand.kind != "array":
+            self.error(f"Cannot cast from '{T.name(operand)}' to '{T.name(target)}'", node.span)
+            return target
         if type_is_int(node.operand.const) and target.length and T.natural_size(target) <= 8:
             size = max(size, T.natural_size(target))  # a literal takes the size that is asked for
         if not target.length and elem:

@@ -8,6 +8,7 @@ from cygnet.lang.trace import types as T
 from cygnet.lang.trace.check.base import flexible
 from cygnet.lang.trace.check.exprs import ExprChecker
 from cygnet.lang.trace.check.names import MapInfo, Scope, VarInfo, address_key
+from cygnet.lang.trace.check.places import note_place
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -166,7 +167,7 @@ class Checker(ExprChecker):
     def fits(self, declared: Type, given: Type, span: Span, what: str) -> bool:
         """Is a value of type `given` acceptable where `declared` is fixed?"""
         merged = T.promote(declared, given)
-        if merged is None or (declared.kind == "str" and given.kind == "str" and given.size > declared.size):
+        if merged is None or T.longer(given, declared):
             self.error(
                 f"Type mismatch for {what}: trying to assign value of type '{T.name(given)}' when it was declared as "
                 f"'{T.name(declared)}'",
@@ -221,9 +222,12 @@ class Checker(ExprChecker):
     def merge(self, info: VarInfo | MapInfo, type: Type, value: ast.Expr | None) -> Type | None:
         """The type of a name that is given one more value; literals take the sign of what else it is given."""
         known = info.type if isinstance(info, VarInfo) else info.value
+        if self.final and known.kind == type.kind == "ptr" and value is not None:
+            self.warn_pointers(known, type, value)
         if type.kind != "int" or known.kind not in ("int", "unknown"):
             merged = T.promote(known, type)
             return self._settled(info, merged) if type.kind == known.kind == "str" else merged
+        note_place(self, info, value)
         soft = value is not None and flexible(value)
         if soft and known.kind == "int" and not known.signed:
             assert value is not None
@@ -335,8 +339,6 @@ class Checker(ExprChecker):
             return
         if info.keyed is None:
             self.warn(f"Unused map: {info.name}", decl.span)
-        elif not info.keyed:
-            self.warn(f"{info.name} is used without a key: its declaration has no effect", decl.span)
         elif info.agg is not None and decl.kind in ("hash", "lruhash"):
             self.error(
                 f"{info.name} is declared as {decl.kind}, which does not hold {info.agg.kind}()",
@@ -491,7 +493,7 @@ class Checker(ExprChecker):
         type = self._plain(node.value) if node.value is not None else None
         info = self.declare(node.var)
         info.let = node.value is None
-        if node.target is not None and not info.fixed:
+        if node.target is not None:
             self.declare_type(info, node.target)
         if type is not None:
             assert node.value is not None
@@ -576,7 +578,7 @@ class Checker(ExprChecker):
 
             calls.check_return(self, node)
         elif node.value is not None:
-            self.value(node.value)
+            self.number(node.value, "what a probe returns")
 
     def stmt_Break(self, node: ast.Break) -> None:
         if not self.loops:

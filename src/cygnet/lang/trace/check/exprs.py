@@ -52,11 +52,15 @@ class ExprChecker(OperatorChecker, AccessChecker, CastChecker):
 
     def condition(self, node: ast.Expr) -> None:
         type = self.value(node)
-        if type.kind in T.NUMERIC or type.kind in ("ptr", "unknown"):
-            return
-        if type.kind == "agg" and type.extra.kind in T.CASTABLE:
+        if self.is_condition(type, node):
             return
         self.error(f"Invalid condition: '{T.name(type)}' is not an integer, a bool or a pointer", node.span)
+
+    def is_condition(self, type: Type, node: ast.Expr) -> bool:
+        """Is a value true or false? Text is when it is known before the program runs: ``if (str($1))``."""
+        if type.kind in T.NUMERIC or type.kind in ("ptr", "unknown") or isinstance(node.const, bytes):
+            return True
+        return bool(type.kind == "agg" and type.extra.kind in T.CASTABLE)
 
     def _statement(self, node: ast.Expr) -> Type:
         if isinstance(node, ast.Call):

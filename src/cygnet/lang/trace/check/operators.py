@@ -5,6 +5,7 @@ from __future__ import annotations
 from cygnet.lang.trace import ast
 from cygnet.lang.trace import types as T
 from cygnet.lang.trace.check.base import CheckBase, flexible, type_is_int
+from cygnet.lang.trace.check.places import placed
 from cygnet.lang.trace.records import is_char
 
 TYPE_CHECKING = False
@@ -49,7 +50,7 @@ def _fold(op: str, a: int, b: int) -> int:
 def _is_literal(node: ast.Expr) -> bool:
     """Is a constant made of literals only, so that its own size decides its type? A cast has the type it names."""
     if isinstance(node, (ast.Binary, ast.Unary)):
-        return node.type == T.literal_int(node.const)
+        return bool(node.type == T.literal_int(node.const))
     return isinstance(node, (ast.IntLit, ast.Positional, ast.Ident))
 
 
@@ -70,7 +71,7 @@ class OperatorChecker(CheckBase):
         if op in ("++", "--"):
             return self._step(node)
         operand = node.operand
-        type = self.value(operand)
+        type = placed(self, operand) if op == "*" else self.value(operand)
         if type.kind == "unknown":
             return type
         if op == "*":
@@ -79,6 +80,8 @@ class OperatorChecker(CheckBase):
             self._no_pointer(type, operand)
             node.const = None if operand.const is None else not operand.const
             return T.BOOL
+        if op == "~" and type.kind == "bool":
+            self.error("The ~ operator can not be used on 'bool'", node.span, ["! is the opposite"])
         type = self._operand(type, operand)
         if type_is_int(operand.const):
             node.const = -operand.const if op == "-" else ~operand.const
@@ -172,7 +175,7 @@ class OperatorChecker(CheckBase):
     def arithmetic(self, op: str, left: Type, right: Type, a: ast.Expr, b: ast.Expr, span: Span) -> Type:
         """The type of integer arithmetic; reports what can not be."""
         x, y = self._operand(left, a), self._operand(right, b)
-        if op in "/%" and b.const == 0 and type_is_int(b.const):
+        if op in "/%" and b.const == 0 and not isinstance(b.const, bytes):
             self.error("Division by zero", span)
         if op in "/%" and self.final:
             if (x.signed and _says_signed(a)) or (y.signed and _says_signed(b)):
@@ -211,8 +214,7 @@ class OperatorChecker(CheckBase):
 
     def _logical(self, node: ast.Binary, left: Type, right: Type) -> Type:
         for type, side in ((left, node.left), (right, node.right)):
-            ok = type.kind in T.NUMERIC or type.kind in ("ptr", "unknown")
-            if not ok and not (type.kind == "agg" and type.extra.kind in T.CASTABLE):
+            if not self.is_condition(type, side):
                 self.error(f"The {node.op} operator can not be used on expressions of type '{T.name(type)}'", side.span)
         a, b = node.left.const, node.right.const
         if a is not None and b is not None:
@@ -221,6 +223,11 @@ class OperatorChecker(CheckBase):
 
     def _compare(self, node: ast.Binary, left: Type, right: Type) -> Type:
         a, b = node.left.const, node.right.const
+        if isinstance(node.left, ast.TypeInfo) and isinstance(node.right, ast.TypeInfo) and node.op in ("==", "!="):
+            from cygnet.lang.trace.check.addresses import same_type
+
+            node.const = same_type(node.left, node.right) == (node.op == "==")
+            return T.BOOL
         if a is not None and b is not None and isinstance(a, bytes) == isinstance(b, bytes):
             node.const = _COMPARISONS[node.op](a, b)
             return T.BOOL
@@ -243,7 +250,7 @@ class OperatorChecker(CheckBase):
         if left.kind == right.kind and equality:
             if left.kind in _EQUALS:
                 return T.BOOL
-            if left.kind == "array" and left.length == right.length:
+            if left.kind == "array" and left.length == right.length and left.elem.size == right.elem.size:
                 return T.BOOL
             if left.kind in ("tuple", "record") and T.promote(left, right) is not None:
                 return T.BOOL
@@ -278,6 +285,13 @@ class OperatorChecker(CheckBase):
         elif left.elem is not None and right.elem is not None and T.name(left) != T.name(right):
             self.warn(
                 f"comparison of pointers of different types: '{T.name(left)}' and '{T.name(right)}'", node.op_span
+            )
+
+    def warn_pointers(self, known: Type, given: Type, value: ast.Expr) -> None:
+        """A name that held a pointer to another type. One whose type is not said (void, a number's address) fits all."""
+        if known.elem is not None and given.elem is not None and T.name(known) != T.name(given):
+            self.warn(
+                f"the pointers are of different types: '{T.name(given)}' here, '{T.name(known)}' before", value.span
             )
 
     @staticmethod
@@ -337,7 +351,7 @@ class OperatorChecker(CheckBase):
     def expr_Comptime(self, node: ast.Comptime) -> Type:
         type = self.value(node.operand)
         node.const = node.operand.const
-        if node.const is None and type.kind != "unknown":
+        if node.const is None and type.kind != "unknown" and not isinstance(node.operand, ast.TypeInfo):
             self.error("Unable to evaluate at compile time", node.span)
         return type
 

@@ -192,6 +192,7 @@ class Definer:
         if stream.now.text != "{":
             if name is None:
                 raise stream.unexpected(f"the name of the {keyword.text} or `{{`")
+            self.types.declared.add(name.text)
             return Named(keyword.text, name.text, name)
         if keyword.text == "enum":
             return self._enum(name, None)

@@ -55,13 +55,33 @@ class Span(NamedTuple):
     start: int
     end: int
 
-    def to(self, other: Span) -> Span:
-        """From the start of this span to the end of `other`."""
-        return Span(self.source, self.start, other.end)
-
     def __str__(self) -> str:
         line, col = self.source.line_col(self.start)
         end_line, end_col = self.source.line_col(max(self.start, self.end - 1))
         if end_line != line:
             return f"{self.source.name}:{line}-{end_line}"
         return f"{self.source.name}:{line}:{col}-{end_col + 1}"
+
+    def to(self, other: Span) -> Span:
+        """From the start of this span to the end of `other`."""
+        return Span(self.source, self.start, other.end)
+
+    def expansions(self) -> list[Span]:
+        """The macro calls, from the inside out, that put here what is written there."""
+        found, via = [], getattr(self, "via", None)
+        while via is not None:
+            found.append(via)
+            via = getattr(via, "via", None)
+        return found
+
+
+class ExpandedSpan(Span):
+    """A place in a macro's body, as the call `via` put it into the program."""
+
+    via: Span
+
+
+def expanded(span: Span, via: Span) -> ExpandedSpan:
+    new = ExpandedSpan(*span)
+    new.via = via
+    return new

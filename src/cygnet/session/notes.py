@@ -40,16 +40,27 @@ def errno_text(code: int) -> str:
 
 
 def text_note(kind: str, severity: str, message: str, action: Action, extra: dict[str, str | int]) -> str:
-    """``FILE:LINE:COL-END: SEVERITY: message``; run-time trouble also shows the line, and the helper."""
-    name, line, start, end = action.where
-    head = f"{name}:{line}:{start}-{end}: {severity}: {message}\n" if name else f"{severity}: {message}\n"
-    if kind not in ("helper_error", "runtime_error"):
-        return head
-    if action.source_line:
-        head += f"{action.source_line}\n{' ' * (start - 1)}{'~' * max(1, end - start)}\n"
+    """``FILE:LINE:COL-END: SEVERITY: message``; run-time trouble also shows the line, and the helper; then the macro
+    calls that led there."""
+    text = _head(action.where, severity, message)
+    if kind in ("helper_error", "runtime_error"):
+        text += _marked(action.where, action.source_line)
     if kind == "helper_error":
-        head += f"Additional Info - helper: {extra['helper']}, retcode: {extra['retcode']}\n"
-    return head
+        text += f"Additional Info - helper: {extra['helper']}, retcode: {extra['retcode']}\n"
+    for where, line in action.expansions:
+        text += _head(where, severity, "expanded from") + _marked(where, line)
+    return text
+
+
+def _head(where: tuple[str, int, int, int], severity: str, message: str) -> str:
+    name, line, start, end = where
+    return f"{name}:{line}:{start}-{end}: {severity}: {message}\n" if name else f"{severity}: {message}\n"
+
+
+def _marked(where: tuple[str, int, int, int], line: str) -> str:
+    """The line in the source, and under it what of it is meant."""
+    start, end = where[2:]
+    return f"{line}\n{' ' * (start - 1)}{'~' * max(1, end - start)}\n" if line else ""
 
 
 def json_note(kind: str, message: str, action: Action, extra: dict[str, str | int]) -> str:

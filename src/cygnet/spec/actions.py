@@ -36,7 +36,8 @@ class Action(NamedTuple):
                                                         its bytes; then struct pt_regs, and the copy
     skboutput       path                most bytes      no fields: u64 time, length, captured; the packet
 
-    `where` is (name, line, column, end column) in the source, `source_line` the text of that line.
+    `where` is (name, line, column, end column) in the source, `source_line` the text of that line; `expansions` are
+    pairs of the same, for the macro calls that brought it there, from the inside out.
     `pending`: its number among the actions of control (spec.objects.Control), or -1. `json` names the JSON type.
     """
 
@@ -48,3 +49,4 @@ class Action(NamedTuple):
     where: tuple[str, int, int, int] = ("", 0, 0, 0)
     source_line: str = ""
     pending: int = -1
+    expansions: tuple[tuple[tuple[str, int, int, int], str], ...] = ()

@@ -25,9 +25,12 @@ def render(error: CygnetError, color: bool = False, severity: str = "ERROR") -> 
     message = getattr(error, "prefix", "") + str(error)
     place = f"{span}: " if span is not None else ""
     lines = [f"{place}{_label(severity, color)}: {message}"]
+    colour = _COLOURS.get(severity, "") if color else ""
     if span is not None:
-        lines += _excerpt(span, _COLOURS.get(severity, "") if color else "")
+        lines += _excerpt(span, colour)
     lines += [f"{_label('HINT', color)}: {hint}" for hint in error.hints]
+    for call in span.expansions() if span is not None else ():
+        lines += [f"{call}: {_label(severity, color)}: expanded from", *_excerpt(call, colour)]
     return "\n".join(lines)
 
 

@@ -13,6 +13,7 @@ from cygnet.lang.trace import ast
 from cygnet.lang.trace.ast import Call, Expr, ExprStmt, Ident, Macro, MapRef, Node, Program, TypeName, Var
 from cygnet.lang.trace.macro_rules import check_macro, kind_of, signature
 from cygnet.lang.trace.parser_base import MAX_HEIGHT, height
+from cygnet.source import expanded
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -187,7 +188,7 @@ class _Expander:
             self.fail(name_span, f"macro `{name}` calls itself", f"expanded: {chain}")
             return node
         self.calls += 1
-        body = _Copier(_bindings(macro, args), self._renamed(macro), self, None).copy(macro.body)
+        body = _Copier(_bindings(macro, args), self._renamed(macro), self, None, node.span).copy(macro.body)
         body.span = node.span
         self.active.append(mark)
         self.rewrite(body)
@@ -231,15 +232,18 @@ class _Expander:
 
 
 class _Copier:
-    """Copies a tree with parameters filled in and variables renamed; `span`, if given, becomes that of every node."""
+    """Copies a tree with parameters filled in and variables renamed; `span`, if given, becomes that of every node,
+    and `via` is the call by which what is no argument comes into the program."""
 
     def __init__(
-        self, args: Mapping[str, Expr], renamed: Mapping[str, str], owner: _Expander, span: Span | None
-    ) -> None:
+        self, args: Mapping[str, Expr], renamed: Mapping[str, str], owner: _Expander, span: Span | None,
+        via: Span | None = None,
+    ) -> None:  # fmt: skip
         self.args = args
         self.renamed = renamed
         self.owner = owner
         self.span = span
+        self.via = via
 
     def copy(self, node: N) -> N:
         """The copy of a whole tree, by a stack of nodes whose children are still the old ones: chains may be long."""
@@ -270,8 +274,11 @@ class _Copier:
             if isinstance(node, TypeName) and node.base in self.args and not node.keyword:
                 return TypeName(node.span, "", "", node.pointers, node.dims, self.args[node.base]), True
         new = self._shallow(node)
-        if isinstance(new, Var) and not is_arg:
-            new.name = self.renamed.get(new.name, new.name)
+        if not is_arg:
+            if self.via is not None:
+                new.span = expanded(new.span, self.via)
+            if isinstance(new, Var):
+                new.name = self.renamed.get(new.name, new.name)
         return new, is_arg
 
     def _shallow(self, node: Node) -> Node:

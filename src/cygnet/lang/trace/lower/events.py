@@ -25,6 +25,10 @@ class EventLowerer(Core):
         end_line, end = span.source.line_col(max(span.start, span.end - 1))
         return span.source.name, line, col, end + 1 if end_line == line else col + 1
 
+    def _place(self, span: Span) -> tuple[tuple[str, int, int, int], str]:
+        where = self.where(span)
+        return where, span.source.line_text(where[1])
+
     def emit(
         self,
         kind: str,
@@ -43,7 +47,8 @@ class EventLowerer(Core):
             at += T.storage(type)
         where = self.where(span) if span is not None else ("", 0, 0, 0)
         line = span.source.line_text(where[1]) if span is not None else ""
-        action = Action(kind, at, tuple(layout), text, data, where, line)
+        calls = tuple([self._place(call) for call in span.expansions()]) if span is not None else ()
+        action = Action(kind, at, tuple(layout), text, data, where, line, expansions=calls)
         number = self.unit.action(action, control=control)
         b = self.b
         size = b._emit("const", (), at, "i64")

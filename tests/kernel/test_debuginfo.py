@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import subprocess
@@ -133,8 +134,9 @@ def test_what_comes_on_the_stack_or_in_other_registers(binary: Path) -> None:
     assert done.returncode == 1 and "does not contain a field named 'big'" in done.stderr
 
 
-def listed(binary: Path, function: str) -> list[str]:
-    done = subprocess.run([*TRACE, "-lv", f"uprobe:{binary}:{function}"], capture_output=True, text=True, check=True)
+def listed(binary: Path, function: str, *options: str) -> list[str]:
+    command = [*TRACE, *options, "-lv", f"uprobe:{binary}:{function}"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
     return [line.strip() for line in done.stdout.splitlines()[1:]]
 
 
@@ -156,7 +158,11 @@ def test_a_separate_file_of_debug_information(binary: Path) -> None:
     done = subprocess.run([*TRACE, "-lv", f"uprobe:{binary}:f"], capture_output=True, text=True, check=False)
     assert "node_t" not in done.stdout
     subprocess.run(["objcopy", f"--add-gnu-debuglink={binary}.debug", binary], check=True)
-    assert listed(binary, "f")[1] == "int i"
+    assert listed(binary, "f")[:2] == ["node_t* n", "int i"]
+    elsewhere = binary.with_name("elsewhere")
+    elsewhere.mkdir()
+    os.rename(f"{binary}.debug", elsewhere / f"{binary.name}.debug")
+    assert listed(binary, "f", f"--debuginfo={elsewhere}")[1] == "int i"
 
 
 def test_damaged_debug_information_stops_nothing(binary: Path) -> None:

@@ -251,6 +251,54 @@ def test_lists_fields_as_bpftrace_does() -> None:
     assert list(list_probes("tracepoint:*", LiveTarget(), True)) == peer("-lv", "tracepoint:*")
 
 
+NAMES = r"""
+#include <unistd.h>
+__attribute__((noinline)) int cpp(int x) __asm__("_ZN3geo6squareEi");
+int cpp(int x) { __asm__ volatile(""); return x * x; }
+__attribute__((noinline)) int rust(int x) __asm__("_RNvNtCs1234_5crate3geo4cube");
+int rust(int x) { __asm__ volatile(""); return x * x * x; }
+__attribute__((noinline)) int older(int x) __asm__("_ZN3geo4half17h0123456789abcdefE");
+int older(int x) { __asm__ volatile(""); return x / 2; }
+int main(void) { char c; cpp(1); rust(2); older(3); return (int)read(0, &c, 1); }
+"""
+
+
+@pytest.fixture(scope="module")
+def named(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A program with names of three compilers."""
+    folder = tmp_path_factory.mktemp("names")
+    compiler = next(filter(None, map(shutil.which, ("cc", "gcc", "clang"))), None)
+    if compiler is None:
+        raise NotSupported("compiling a C program", "cc or clang")
+    (folder / "named.c").write_text(NAMES)
+    subprocess.run([compiler, "-O1", "-o", "named", "named.c"], cwd=folder, check=True)
+    return folder / "named"
+
+
+def test_lists_names_as_their_authors_wrote_them(named: Path) -> None:
+    assert list(list_probes(f"uprobe:{named}:cpp:geo::s*", LiveTarget())) == [f'uprobe:{named}:cpp:"geo::square(int)"']
+    assert list(list_probes(f"uprobe:{named}:rust:*", LiveTarget())) == [
+        f'uprobe:{named}:rust:"crate::geo::cube"', f'uprobe:{named}:rust:"geo::half"',
+    ]  # fmt: skip
+    for name in ("crate::geo::cube", "geo::half"):
+        parts = [Part(text, quoted=text == name) for text in ("uprobe", str(named), "rust", name)]
+        (match,) = point.expand(point.parse_parts(parts, None), LiveTarget())
+        assert match.probe == f'uprobe:{named}:rust:"{name}"' and fired(match, ["sh", "-c", f"{named} </dev/null"]) == 1
+
+
+def test_lists_what_a_process_has(named: Path) -> None:
+    process = subprocess.Popen([named], stdin=subprocess.PIPE)
+    try:
+        mine = set(list_probes(None, LiveTarget(), pid=process.pid))
+        assert f"uprobe:{named}:main" in mine and any("libc.so" in name for name in mine)
+        assert {name.partition(":")[0] for name in mine} <= {"uprobe", "usdt"}
+        assert list(list_probes("uprobe:mai*", LiveTarget(), pid=process.pid)) == [f"uprobe:{named}:main"]
+        only = {name.split(":")[1] for name in list_probes("*:*:_init", LiveTarget(), pid=process.pid)}
+        assert only == {str(named)}
+    finally:
+        process.communicate()
+
+
 @pytest.mark.parametrize("kind", ["kprobe", "kretprobe", "fentry"])
 def test_functions_that_the_kernel_has_not(kind: str) -> None:
     """Told when the program is compiled, whatever this kernel can probe."""

@@ -13,16 +13,17 @@ if TYPE_CHECKING:
     from cygnet.source import Source
 
 
-def show(pattern: str, verbose: bool, as_json: bool = False) -> int:
-    """Print the probes or types that match; 1 when there are none."""
+def show(pattern: str, verbose: bool, as_json: bool = False, pid: int = -1) -> int:
+    """Print the probes (of one process, when `pid` is one) or types that match; 1 when there are none."""
     from cygnet.cli.types import wanted
     from cygnet.kernel.target import LiveTarget
 
     target, status = LiveTarget(), 0
     for part in pattern.split(",") if pattern else [""]:
-        lines = _types if wanted(part) else _probes
-        if not _write(lines(part.strip(), target, verbose, as_json)):
-            _nothing(part.strip())
+        part = part.strip()
+        types = wanted(part)
+        if not _write((_types if types else _probes)(part, target, verbose, as_json, pid)):
+            _nothing(part)
             status = 1
     return status
 
@@ -42,21 +43,21 @@ def _nothing(pattern: str) -> None:
         print("HINT: a * stands for any letters: 'tracepoint:sched:*', '*open*'", file=sys.stderr)
 
 
-def _probes(pattern: str, target: LiveTarget, verbose: bool, as_json: bool) -> Iterator[str]:
+def _probes(pattern: str, target: LiveTarget, verbose: bool, as_json: bool, pid: int) -> Iterator[str]:
     from cygnet.probes import listing
 
     if not as_json:
-        yield from listing.list_probes(pattern or None, target, verbose)
+        yield from listing.list_probes(pattern or None, target, verbose, pid)
         return
     encode = _json()
-    for row, name in listing.find_probes(pattern or None, target):
+    for row, name in listing.find_probes(pattern or None, target, pid):
         data: dict[str, object] = {"name": listing.full_name(row, name), "provider": row.name}
         if verbose:
             data["fields"] = listing.fields(row, name, target)
         yield encode({"type": "probe", "data": data})
 
 
-def _types(pattern: str, target: LiveTarget, verbose: bool, as_json: bool) -> Iterator[str]:
+def _types(pattern: str, target: LiveTarget, verbose: bool, as_json: bool, pid: int) -> Iterator[str]:
     from cygnet.cli.types import definitions, matching
 
     encode = _json() if as_json else None

@@ -19,7 +19,12 @@ def _list(request: Request) -> int:
         return show_program(Source(*text(request)), request.options)
     if request.search.endswith(".bt"):
         _warn_of_file(request.search)
-    return show(request.search, request.options.verbose, request.options.format == "json")
+    options = request.options
+    if options.debuginfo:
+        from cygnet.elf.lookup import search_also
+
+        search_also([folder for folder in options.debuginfo if folder])
+    return show(request.search, options.verbose, options.format == "json", options.pid)
 
 
 def _warn_of_file(name: str) -> None:

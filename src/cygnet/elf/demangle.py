@@ -34,6 +34,11 @@ def demangle(name: str) -> str:
     return demangle_cxx(name) or name
 
 
+def is_rust(name: str) -> bool:
+    """Whether a symbol is one of Rust's, in the newer or the older form."""
+    return name.startswith("_R") or _rust_legacy(name) is not None
+
+
 def _rust_legacy(name: str) -> str | None:
     """``_ZN…17h<16 hex digits>E``: a path of counted words, the last one a hash, which is left out."""
     tail = name[-_RUST_HASH:]

@@ -155,8 +155,10 @@ def program_of(command: str) -> str:
 
 
 def executable_of(pid: int, span: Span | None = None) -> str:
-    """The path of a process's program. Raises ProbeError when there is no such process."""
+    """The path of a process's program, through its own root where that is another file than ours. Raises ProbeError
+    when there is no such process."""
     try:
-        return os.readlink(f"/proc/{pid}/exe")
+        path = os.readlink(f"/proc/{pid}/exe")
     except OSError as error:
         raise ProbeError(f"cannot tell what process {pid} runs: {os.strerror(error.errno or 0)}", span) from None
+    return _as_seen_by(pid, path) or path

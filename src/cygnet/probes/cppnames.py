@@ -1,4 +1,4 @@
-"""Functions of a binary by their C++ names: ``ns::f`` means every overload, ``ns::f(int)`` one."""
+"""Functions of a binary by their C++ or Rust names: in C++ ``ns::f`` means every overload, ``ns::f(int)`` one."""
 
 from __future__ import annotations
 
@@ -11,15 +11,17 @@ if TYPE_CHECKING:
     from cygnet.probes.symbols import Symbols
 
 
-def demangled(symbols: Symbols, pattern: str) -> dict[str, list[int]]:
-    """C++ name with parameters → addresses, for every function that matches.
+def demangled(symbols: Symbols, pattern: str, language: str = "cpp") -> dict[str, list[int]]:
+    """Name as its author wrote it (in C++ with parameters) → addresses, for every function that matches.
 
     A pattern without a parameter list is compared with names without theirs.
     """
-    from cygnet.elf.demangle import demangle
+    from cygnet.elf.demangle import demangle, is_rust
 
-    test, found = _test(pattern), dict[str, set[int]]()
-    for mangled, addresses in symbols.places(_prefilter(pattern)).items():
+    test, found = matcher(pattern) if language == "rust" else _test(pattern), dict[str, set[int]]()
+    for mangled, addresses in symbols.places(_prefilter(pattern, language)).items():
+        if language == "rust" and not is_rust(mangled):
+            continue
         name = demangle(mangled)
         if name != mangled and test(name):
             found.setdefault(name, set()).update(addresses)
@@ -33,13 +35,14 @@ def _test(pattern: str) -> Callable[[str], bool]:
     return lambda name: wanted(bare := without_parameters(name)) or wanted(without_result(bare))
 
 
-def _prefilter(pattern: str) -> str:
+def _prefilter(pattern: str, language: str) -> str:
     """A pattern for mangled names. The function's own name stands there as it is, but for constructors,
     destructors and operators; demangling all names of a large library would take a second."""
+    start = "_Z" if language == "cpp" else "_"  # Rust's older names look like C++'s
     *owner, last = pattern.partition("(")[0].partition("<")[0].split("::")
     if not last.isidentifier() or last.startswith("operator") or owner[-1:] == [last]:
-        return "_Z*"
-    return f"_Z*{last}*"
+        return start + "*"
+    return f"{start}*{last}*"
 
 
 def without_parameters(name: str) -> str:

@@ -21,7 +21,7 @@ class Provider(NamedTuple):
         expand(parsed, target, options) -> list[Match]   raises ProbeError
         arguments(match, target) -> tuple[Arg, …]        where ``args`` has fields
         names(row, target) -> Iterator[str]              what can be listed, without the provider's name
-        select(row, pattern, target) -> Iterator[str]    likewise, where the pattern must say where to look
+        select(row, pattern, target, pid) -> Iterator[str]   likewise, where the pattern must say where to look
         describe(row, name, target) -> Iterator[str]     the lines under a name in a verbose listing
     """
 

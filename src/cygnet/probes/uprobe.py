@@ -20,24 +20,26 @@ if TYPE_CHECKING:
     from cygnet.probes.symbols import Symbols
     from cygnet.source import Span
 
+_LANGUAGES = ("cpp", "rust")  # whose compilers write a function's names and types into one symbol
+
 
 def parse(row: Provider, parts: list[Part], span: Span | None) -> Parsed:
-    """``uprobe:BINARY:FUNCTION[+OFFSET]``, ``uprobe:BINARY:0xADDRESS``, ``uprobe:BINARY:cpp:"NAME"``,
+    """``uprobe:BINARY:FUNCTION[+OFFSET]``, ``uprobe:BINARY:0xADDRESS``, ``uprobe:BINARY:cpp:"NAME"`` (or ``rust``),
     ``uprobe:BINARY@FILE:LINE[:COLUMN]``; without a binary (with -p or -c) that of the process."""
     count(row, parts, span, 1, 3)
     first = parts[0]
     if "@" in first.text and not first.quoted:
         return _line(row, parts, span)
-    if len(parts) == 3 and parts[1].text != "cpp":
+    if len(parts) == 3 and parts[1].text not in _LANGUAGES:
         raise wrong(
             parts[1],
             span,
             f"{row.name} knows no language {parts[1].text}",
-            "write cpp, or quote a name that holds a colon",
+            "write cpp or rust, or quote a name that holds a colon",
         )
-    cpp = len(parts) > 1 and parts[-2].text == "cpp" and not (len(parts) == 2 and "/" in first.text)
-    binary = "" if len(parts) == 1 or (cpp and len(parts) == 2) else first.text
-    return _function(row, parts, span, binary, "cpp" if cpp else "")
+    language = parts[-2].text if len(parts) > 1 and parts[-2].text in _LANGUAGES else ""
+    binary = "" if len(parts) == 1 or (language and len(parts) == 2) else first.text
+    return _function(row, parts, span, binary, language)
 
 
 def _function(row: Provider, parts: list[Part], span: Span | None, binary: str, mode: str) -> Parsed:
@@ -112,7 +114,7 @@ def _in_binary(parsed: Parsed, path: str, options: Options) -> list[Match]:
 
             check(parsed, symbols, parsed.address - inside[1], inside[1], inside[0], sure=True)
         return [_match(parsed, path, f"0x{parsed.address:x}", (offset,), options)]
-    if parsed.mode == "cpp" or "*" in parsed.name:
+    if parsed.mode or "*" in parsed.name:
         return _wild(parsed, path, symbols, options)
     places = symbols.find(parsed.name)
     if not places:
@@ -134,10 +136,10 @@ def _wild(parsed: Parsed, path: str, symbols: Symbols, options: Options) -> list
     for name, addresses in _named(parsed, symbols).items():
         offsets = [offset for offset in map(symbols.file_offset, addresses) if offset is not None]
         if offsets:
-            shown = f'cpp:"{name}"' if parsed.mode else name
+            shown = f'{parsed.mode}:"{name}"' if parsed.mode else name
             matches.append(_match(parsed, path, shown, tuple(sorted(set(offsets))), options, name))
     if not matches:
-        kind = "C++ function" if parsed.mode else "function"
+        kind = {"cpp": "C++ function", "rust": "Rust function"}.get(parsed.mode, "function")
         raise ProbeError(f"no {kind} of {path} matches {parsed.name}", parsed.span)
     return matches
 
@@ -146,7 +148,7 @@ def _named(parsed: Parsed, symbols: Symbols) -> dict[str, list[int]]:
     if parsed.mode:
         from cygnet.probes.cppnames import demangled
 
-        return demangled(symbols, parsed.name)
+        return demangled(symbols, parsed.name, parsed.mode)
     return symbols.places(parsed.name)
 
 
@@ -226,18 +228,34 @@ def named_type(match: Match, keyword: str, name: str) -> BtfType | None:
 # ── listing ──────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def select(row: Provider, pattern: str, target: Target) -> Iterator[str]:
-    """``BINARY:FUNCTION`` for a pattern of both; a binary alone means all of its functions."""
+def select(row: Provider, pattern: str, target: Target, pid: int = -1) -> Iterator[str]:
+    """``BINARY:FUNCTION`` for a pattern of both; a binary alone means all of its functions. Without a binary, that of
+    the process. In ``BINARY:cpp:NAME`` the name is the readable one, and may hold colons."""
+    if pid > 0 and ":" not in pattern and "/" not in pattern:
+        pattern = f"{executable_of(pid)}:{pattern}"
+    for language in _LANGUAGES:
+        binary, colon, name = pattern.partition(f":{language}:")
+        if colon:
+            yield from _readable(resolve_all(binary, pid), language, name.strip('"'))
+            return
     binary, colon, function = pattern.rpartition(":")
     if not colon:
         binary, function = pattern, "*"
-    for path in resolve_all(binary):
+    for path in resolve_all(binary, pid):
         for name in _open(path, None).names(function or "*"):
             yield f"{path}:{name}"
 
 
+def _readable(paths: list[str], language: str, pattern: str) -> Iterator[str]:
+    from cygnet.probes.cppnames import demangled
+
+    for path in paths:
+        for name in demangled(_open(path, None), pattern or "*", language):
+            yield f'{path}:{language}:"{name}"'
+
+
 def describe(row: Provider, name: str, target: Target) -> Iterator[str]:
-    """The parameters that ``args`` has."""
+    """The parameters that ``args`` has. Debug information reads as its tools write it: ``char* name``."""
     if row.name == "uprobe":
         path, _, function = name.rpartition(":")
         symbols = _open(path, None)
@@ -246,4 +264,4 @@ def describe(row: Provider, name: str, target: Target) -> Iterator[str]:
             from cygnet.probes.dwarfargs import parameters
 
             for arg in parameters(dwarf, places[0][0], str(getattr(target, "machine", "x86_64"))):
-                yield arg.c_text
+                yield f"{arg.type.replace(' *', '*')} {arg.name}"

@@ -157,13 +157,17 @@ def _names(path: str) -> Iterator[str]:
             yield from sorted({f"{probe.provider}:{probe.name}" for probe in _probes(elf, path)})
 
 
-def select(row: Provider, pattern: str, target: Target) -> Iterator[str]:
-    """``BINARY:NAMESPACE:PROBE`` for a pattern of both; a binary alone means all of its probes."""
+def select(row: Provider, pattern: str, target: Target, pid: int = -1) -> Iterator[str]:
+    """``BINARY:NAMESPACE:PROBE`` for a pattern of both; a binary alone means all of its probes, no binary those that
+    the process has mapped."""
     from cygnet.probes.wildcard import matcher
 
+    if pid > 0 and ":" not in pattern and "/" not in pattern and pattern != "*":
+        pattern = f"*:{pattern}"
     binary, _, rest = pattern.partition(":")
+    rest = rest.removeprefix(":")  # a namespace that is left empty
     wanted = matcher(rest or "*")
-    for path in resolve_all(binary):
+    for path in resolve_all(binary or "*", pid):
         for name in _names(path):
             if wanted(name) or wanted(name.partition(":")[2]):
                 yield f"{path}:{name}"

@@ -187,6 +187,8 @@ class Parser(StmtParser):
             self.note(error)
             self.pos = after_type(self.source, start) if word != "#" else start + len(self._first_line_text(start))
             return None
+        if word == "typedef":
+            self.own_types.add(item.name)  # type: ignore[union-attr]
         if self.stage > 0:
             hints = ("C text stands at the head of the script, before config, imports and probes",)
             self.note(TraceSyntaxError("C text after the head of the script", self._first_line(item.span), hints))

@@ -25,13 +25,14 @@ _new = tuple.__new__  # Span(…) itself takes twice as long
 
 
 class Cursor:
-    __slots__ = ("at", "depth", "ends", "errors", "kinds", "padded", "source", "starts", "steep", "text", "tokens")
+    __slots__ = ("at", "depth", "ends", "errors", "kinds", "own_types", "padded", "source", "starts", "steep", "text", "tokens")
 
     def __init__(self, source: Source) -> None:
         self.source = source
         self.text = source.text
         self.padded = source.text + "\0\0"
         self.errors: list[SourceError] = []
+        self.own_types: set[str] = set()  # names that the program's C text gives to types
         self.depth = 0
         self.steep = False  # may a tree be higher than MAX_HEIGHT?
         self.at = 0

@@ -50,7 +50,7 @@ class TypeParser(Cursor):
             i, sure = self._closing(i + 1), True
         elif kinds[i] == "IDENT":
             word = self.word(i)
-            sure = sure or word in TYPE_WORDS or word.endswith("_t")
+            sure = sure or word in TYPE_WORDS or word.endswith("_t") or word in self.own_types
             i += 1
             if word in _C_WORDS:
                 while kinds[i] == "IDENT" and self.word(i) in _C_WORDS:

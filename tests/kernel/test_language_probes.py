@@ -131,6 +131,11 @@ CASES = {
                 [r"\(true, true, true\)"]),
     "system calls": ("tracepoint:syscalls:sys_enter_openat /pid == cpid && str(args.filename) == '/proc/self/cmdline'/ {{ "
                      "print(str(args.filename)); print(args.flags == O_RDONLY) }}", ["/proc/self/cmdline", "true"]),
+    "numbers that are a system call's pointers": (
+        "t:syscalls:sys_enter_openat /pid == cpid && str(args.filename) == '/proc/self/cmdline'/ {{ "
+        "$n = (uint64)args.filename; print(str($n + 6)); @a = $n + 2; print(*(uint8 *)(@a - 1)); $n += 7; "
+        "printf('%r\\n', buf($n, 3)); print(*$n & 0xff); print(str((int8 *)@a, 4)); clear(@a) }}",
+        ["self/cmdline", "112", "elf", "101", "roc"]),
     "results of system calls": ("tracepoint:syscalls:sys_enter_read /pid == cpid && args.count == 3/ {{ @fd[tid] = args.fd }}"
                                 "tracepoint:syscalls:sys_exit_read /has_key(@fd, tid)/ {{ print(args.ret); "
                                 "delete(@fd, tid) }}", ["3"]),

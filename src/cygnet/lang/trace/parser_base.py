@@ -25,7 +25,8 @@ _new = tuple.__new__  # Span(…) itself takes twice as long
 
 
 class Cursor:
-    __slots__ = ("at", "depth", "ends", "errors", "kinds", "own_types", "padded", "source", "starts", "steep", "text", "tokens")
+    __slots__ = ("at", "depth", "ends", "errors", "kinds", "own_types", "padded", "source", "starts", "steep", "text",
+                 "tokens")  # fmt: skip
 
     def __init__(self, source: Source) -> None:
         self.source = source

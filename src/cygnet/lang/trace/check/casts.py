@@ -145,8 +145,10 @@ class CastChecker(CheckBase):
     def expr_Cast(self, node: ast.Cast) -> Type:
         operand = self.value(node.operand)
         target = self.resolve_type(node.target)
-        same = target._replace(space="") == operand._replace(space="")
-        if self.final and same and target.kind != "ptr" and node.operand.const is None:  # scripts cast curtask by habit
+        # Told of only when the script wrote both: the types of arguments and fields are the program's and the kernel's,
+        # and what a variable has of them is no reason to doubt a cast that makes sure.
+        same = target._replace(space="") == operand._replace(space="") and isinstance(node.operand, ast.Cast)
+        if self.final and same and target.kind != "ptr" and node.operand.const is None:
             self.warn(f"Cast from '{T.name(operand)}' to '{T.name(target)}' changes nothing", node.span)
         if operand.kind == "unknown" or target.kind == "unknown":
             return target

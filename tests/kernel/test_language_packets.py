@@ -1,4 +1,4 @@
-"""skboutput: packets of our own, on loopback, end in a file that tells the same as the sender."""
+"""Builtins on packets and sockets: what we sent or opened ourselves tells what they must say."""
 
 from __future__ import annotations
 
@@ -63,3 +63,32 @@ def test_a_file_that_cannot_be_made(tmp_path: Path) -> None:
 def test_what_it_takes(tmp_path: Path) -> None:
     done = run(tmp_path, 'begin { skboutput("x", curtask, 1, 2); }')
     assert done.returncode == 1 and "expects a pointer to a struct sk_buff" in done.stderr
+
+
+CONNECTOR = """
+import pathlib, socket, sys
+server = socket.create_server(("127.0.0.1", 0))
+client = socket.create_connection(server.getsockname())
+SO_COOKIE = 57  # include/uapi/asm-generic/socket.h
+cookie = int.from_bytes(client.getsockopt(socket.SOL_SOCKET, SO_COOKIE, 8), sys.byteorder)
+pathlib.Path(sys.argv[1]).write_text(str(cookie))
+"""
+TCP_SYN_SENT = 2
+
+
+def test_cookies_in_a_raw_tracepoint(tmp_path: Path) -> None:
+    """The witness is the socket's owner, who asks for the cookie by getsockopt(2)."""
+    (tmp_path / "connect.py").write_text(CONNECTOR)
+    probe = f"rawtracepoint:inet_sock_set_state /pid == cpid && args.newstate == {TCP_SYN_SENT}/"
+    command = f"{sys.executable} {tmp_path / 'connect.py'} {tmp_path / 'cookie'}"
+    program = f"{probe} {{ print(socket_cookie(args.sk)); print(arg0 == (uint64)args.sk); }}"
+    done = subprocess.run([*TOOL, "-c", command, "-e", program], capture_output=True, text=True, timeout=120)
+    assert done.stdout.split() == [(tmp_path / "cookie").read_text(), "true"], done.stderr
+
+
+def test_where_no_cookie_can_be_had() -> None:
+    program = "tracepoint:sock:inet_sock_set_state { print(socket_cookie((struct sock *)args.skaddr)); }"
+    done = subprocess.run([*TOOL, "--dry-run", "-e", program], capture_output=True, text=True, timeout=120)
+    assert done.returncode == 1
+    assert "socket_cookie() can not be used with 'tracepoint' probes" in done.stderr
+    assert "the kernel allows it in fentry, fexit, rawtracepoint and iter probes" in done.stderr

@@ -241,6 +241,8 @@ def _section(program: ProgramSpec, links: Iterable[LinkSpec]) -> str:
         raise NotSupported(f"an object file for {own[0].probe}", "a probe that libbpf has a section name for")
     if kind == "uprobe" and own[0].target["ret"]:
         prefix = "uretprobe"
+    if kind == "raw_tracepoint" and own[0].target.get("typed"):
+        prefix = "tp_btf"
     if program.flags & _SLEEPABLE:
         prefix += ".s"
     names = {_PLACES[kind](link) for link in own} if kind in _PLACES else set()

@@ -6,7 +6,7 @@ from cygnet.btf.kinds import FUNC, TYPEDEF
 from cygnet.errors import ProbeError
 from cygnet.probes.model import Arg, Match, Parsed
 from cygnet.probes.syntax import count
-from cygnet.uapi.bpf import BPF_PROG_TYPE_RAW_TRACEPOINT
+from cygnet.uapi.bpf import BPF_PROG_TYPE_RAW_TRACEPOINT, BPF_PROG_TYPE_TRACING, BPF_TRACE_RAW_TP
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -110,6 +110,15 @@ def _match(parsed: Parsed, module: str, event: str) -> Match:
     data = ({"event": event, "module": "" if module == KERNEL else module},)
     return Match(parsed, f"rawtracepoint:{name}", BPF_PROG_TYPE_RAW_TRACEPOINT, "raw_tracepoint", data, context="raw",
                  space="kernel", per_cpu_exact=False)  # fmt: skip
+
+
+def make_typed(match: Match) -> None:
+    """Let the verifier know the types of the arguments, as some helpers want: a program of another type, which is
+    attached by the event's typedef."""
+    data = match.targets[0]
+    match.prog_type, match.attach_type = BPF_PROG_TYPE_TRACING, BPF_TRACE_RAW_TP
+    match.attach_to = f"{data['module']}:{data['event']}" if data["module"] else data["event"]
+    match.targets = ({**data, "typed": True},)
 
 
 # ── arguments ────────────────────────────────────────────────────────────────────────────────────────────

@@ -1,4 +1,5 @@
-"""Raw tracepoints: target {"event": name, "cookie": 0}. The program sees the arguments as u64 words."""
+"""Raw tracepoints: target {"event": name, "cookie": 0, "typed": False}. The program sees the arguments as u64 words;
+a typed one, of the type tracing, knows its event and their types since its loading."""
 
 from __future__ import annotations
 
@@ -14,7 +15,8 @@ if TYPE_CHECKING:
 
 
 def attach(prog_fd: int, target: dict[str, Any]) -> Attachment:
-    return Attachment([open_raw(prog_fd, target["event"], target.get("cookie", 0))])
+    event = "" if target.get("typed") else target["event"]
+    return Attachment([open_raw(prog_fd, event, target.get("cookie", 0))])
 
 
 def open_raw(prog_fd: int, event: str, cookie: int = 0) -> int:

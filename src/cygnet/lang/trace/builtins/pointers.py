@@ -176,22 +176,31 @@ def needs_helper(c: Checker, node: ast.Expr, name: str, helper: str) -> None:
 
 
 class Tracing(Builtin):
-    """What only programs with typed arguments can call: their pointers come straight from the context."""
+    """What only programs with typed arguments can call: their pointers come straight from the context. `raw`: the
+    kernel allows it in raw tracepoints, too."""
+
+    raw = False
 
     def usable(self, c: Checker, node: ast.Expr, pointer: ast.Expr, helper: str) -> None:
         from cygnet.lang.trace.lower.typed import is_typed
 
         match = c.instance.match
+        if self.raw and match.kind == "raw_tracepoint" and is_typed(pointer):
+            from cygnet.probes.rawtracepoint import make_typed
+
+            make_typed(match)
         if match.prog_type != BPF_PROG_TYPE_TRACING:
+            places = "fentry, fexit, rawtracepoint" if self.raw else "fentry, fexit"
             c.error(
                 f"{self.name}() can not be used with '{match.probetype}' probes", node.span,
-                ["the kernel allows it in fentry, fexit and iter probes"],
+                [f"the kernel allows it in {places} and iter probes"],
             )  # fmt: skip
         elif not is_typed(pointer):
             c.error(f"{self.name}() takes an argument of the probe, or a member of one", pointer.span,
                     ["args.x, ctx.x or args.x->y: the kernel wants a pointer whose type it knows"])  # fmt: skip
         elif not self.allowed(c, helper):
-            c.error(f"the kernel does not allow {self.name}() in {match.probe}", node.span)
+            c.error(f"helper bpf_{helper} not allowed in probe", node.span,
+                    [f"the kernel does not allow {self.name}() in {match.probe}"])  # fmt: skip
         needs_context(c, node, f"{self.name}()")
 
     @staticmethod
@@ -205,6 +214,7 @@ class SocketCookie(Tracing):
     """socket_cookie(sk): a number that the kernel gives a socket for its life."""
 
     arity = (1, 1)
+    raw = True
 
     def check(self, c: Checker, node: ast.Expr, args: Args) -> Type:
         type = c.value(args[0])

@@ -71,13 +71,18 @@ _TRUE = {"1": True, "true": True, "on": True, "yes": True, "0": False, "false": 
 
 
 class Config:
-    """The settings in force. `where` tells which were set in the block, and at what span; `given`, which were set."""
+    """The settings in force. `where` tells which were set in the block, and at what span; `given`, which were set.
 
-    __slots__ = ("given", "values", "warnings", "where")
+    `clock_map` names a map without keys whose value tseries() takes for the time, in nanoseconds: with BPFTRACE_DUMMY_TS_MAP
+    a test says when its events happen.
+    """
+
+    __slots__ = ("clock_map", "given", "values", "warnings", "where")
 
     def __init__(self) -> None:
         self.values: dict[str, Any] = {name: default for name, (default, _) in SETTINGS.items()}
         self.where: dict[str, Span] = {}
+        self.clock_map = ""
         self.given: set[str] = set()
         self.warnings: list[TraceTypeError] = []
 
@@ -125,6 +130,8 @@ class Config:
 
     def read_environment(self, environment: Mapping[str, str]) -> None:
         """BPFTRACE_NAME and CYGNET_NAME; unknown names are ignored. Raises UsageError (exit status 2)."""
+        for prefix in ("BPFTRACE_", "CYGNET_"):
+            self.clock_map = environment.get(prefix + "DUMMY_TS_MAP", self.clock_map)
         for name in SETTINGS:
             for prefix in ("BPFTRACE_", "CYGNET_"):
                 raw = environment.get(prefix + name.upper())

@@ -286,6 +286,20 @@ def test_lists_names_as_their_authors_wrote_them(named: Path) -> None:
         assert match.probe == f'uprobe:{named}:rust:"{name}"' and fired(match, ["sh", "-c", f"{named} </dev/null"]) == 1
 
 
+def test_places_that_are_no_code(named: Path, tmp_path: Path) -> None:
+    """A symbol of unknown size, and an address of data: refused, unless it is --unsafe."""
+    odd = tmp_path / "odd"
+    shutil.copy(named, odd)
+    table = subprocess.run(["nm", "-S", odd], capture_output=True, text=True, check=True).stdout
+    assert re.search(r"^\w+ \w _init$", table, re.M)  # four columns where there is a size
+    data = re.findall(r"^(\w+) \w+ R _IO_stdin_used$", table, re.M)[0]
+    for place, why in (("_init", "_init has size 0"), (f"0x{data}", "there is no code at")):
+        with pytest.raises(ProbeError, match=why) as caught:
+            expand(f"uprobe:{odd}:{place}")
+        assert "--unsafe" in caught.value.hints[0]
+        assert len(expand(f"uprobe:{odd}:{place}", unsafe=True)[0].targets) == 1
+
+
 def test_lists_what_a_process_has(named: Path) -> None:
     process = subprocess.Popen([named], stdin=subprocess.PIPE)
     try:

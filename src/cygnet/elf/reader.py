@@ -256,6 +256,11 @@ class Elf:
                     break
         return found
 
+    def is_executable(self, address: int) -> bool:
+        """Whether an address is in a loaded part that may be executed."""
+        loaded = [one for one in self.segments if one.type == n.PT_LOAD and one.flags & n.PF_X]
+        return any(one.address <= address < one.address + one.size for one in loaded)
+
     # -- symbols: see `cygnet.elf.symbols`
 
     def table(self, name: str) -> SymbolTable | None:

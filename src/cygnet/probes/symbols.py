@@ -94,6 +94,10 @@ class Symbols:
             self._index = self._elf.addresses()
         return self._index.find(address)
 
+    def is_code(self, address: int) -> bool:
+        """Whether an address lies in a part of the file that is executed."""
+        return self._elf.is_executable(address)
+
     @property
     def machine(self) -> int:
         """The number of the architecture (e_machine)."""

@@ -30,9 +30,9 @@ _NARROW = {
 
 
 def parse(row: Provider, parts: list[Part], span: Span | None) -> Parsed:
-    """``tracepoint:SUBSYSTEM:EVENT``; a lone pattern stands for every event of matching subsystems."""
+    """``tracepoint:SUBSYSTEM:EVENT``; a lone pattern stands for matching events of every subsystem."""
     if len(parts) == 1 and "*" in parts[0].text:
-        return Parsed(row, [*parts, Part("*", span)], span, target=parts[0].text, name="*")
+        return Parsed(row, [Part("*", span), *parts], span, target="*", name=parts[0].text)
     count(row, parts, span, 2, 2)
     return Parsed(row, parts, span, target=parts[0].text, name=parts[1].text)
 

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from cygnet.probes.symbols import Symbols
     from cygnet.source import Span
 
+_UNSAFE = "--unsafe skips the check; a probe at a wrong place may crash the traced program"
 _LANGUAGES = ("cpp", "rust")  # whose compilers write a function's names and types into one symbol
 
 
@@ -109,6 +110,8 @@ def _in_binary(parsed: Parsed, path: str, options: Options) -> list[Match]:
         return [match]
     if parsed.address >= 0:
         offset = _file_offset(symbols, parsed.address, f"0x{parsed.address:x}", path, parsed.span)
+        if not options.unsafe and not symbols.is_code(parsed.address):
+            raise ProbeError(f"there is no code at 0x{parsed.address:x} in {path}", parsed.span, (_UNSAFE,))
         if not options.unsafe and (inside := symbols.function_around(parsed.address)) is not None:
             from cygnet.probes.boundary import check
 
@@ -119,13 +122,13 @@ def _in_binary(parsed: Parsed, path: str, options: Options) -> list[Match]:
     places = symbols.find(parsed.name)
     if not places:
         raise _no_function(parsed, path, symbols)
-    if parsed.offset:
-        _check_offset(parsed, places, options)
-        if not options.unsafe:
-            from cygnet.probes.boundary import check
+    if not options.unsafe:
+        _check_size(parsed, places)
+    if parsed.offset and not options.unsafe:
+        from cygnet.probes.boundary import check
 
-            for address, _ in places:
-                check(parsed, symbols, address, parsed.offset, parsed.name, sure=False)
+        for address, _ in places:
+            check(parsed, symbols, address, parsed.offset, parsed.name, sure=False)
     text = f"{parsed.name}+{parsed.offset}" if parsed.offset else parsed.name
     offsets = [_file_offset(symbols, address + parsed.offset, text, path, parsed.span) for address, _ in places]
     return [_match(parsed, path, text, tuple(sorted(set(offsets))), options)]
@@ -178,14 +181,14 @@ def _file_offset(symbols: Symbols, address: int, what: str, path: str, span: Spa
     return offset
 
 
-def _check_offset(parsed: Parsed, places: list[tuple[int, int]], options: Options) -> None:
+def _check_size(parsed: Parsed, places: list[tuple[int, int]]) -> None:
+    """A symbol without a size may be no function at all; and an offset must lie in its function."""
     size = min(size for _, size in places)
-    if options.unsafe or parsed.offset < size:
-        return
     if not size:
-        raise ProbeError(f"{parsed.name} has no size in the symbol table, so an offset cannot be checked", parsed.span,
-                         ("--unsafe skips the check; a wrong offset may crash the traced program",))  # fmt: skip
-    raise ProbeError(f"offset {parsed.offset} is outside of {parsed.name}, which has {size} bytes", parsed.span)
+        raise ProbeError(f"{parsed.name} has size 0 in the symbol table: where it ends cannot be told", parsed.span,
+                         (_UNSAFE,))  # fmt: skip
+    if parsed.offset >= size:
+        raise ProbeError(f"offset {parsed.offset} is outside of {parsed.name}, which has {size} bytes", parsed.span)
 
 
 def _no_function(parsed: Parsed, path: str, symbols: Symbols) -> ProbeError:

@@ -16,7 +16,7 @@ PARSED = [
     ("self:signal:SIGUSR1", "self:signal:SIGUSR1", {"target": "SIGUSR1", "value": 10}),
     ("self:signal:usr2", "self:signal:usr2", {"target": "usr2", "value": 12}),
     ("t:sched:sched_switch", "tracepoint:sched:sched_switch", {"target": "sched", "name": "sched_switch"}),
-    ("tracepoint:sched*", "tracepoint:sched*:*", {"target": "sched*", "name": "*"}),
+    ("tracepoint:sched*", "tracepoint:*:sched*", {"target": "*", "name": "sched*"}),
     ("rt:sys_enter", "rawtracepoint:sys_enter", {"name": "sys_enter"}),
     ("rawtracepoint:xfs:xfs_a", "rawtracepoint:xfs:xfs_a", {"target": "xfs", "name": "xfs_a"}),
     ("u:/bin/sh:main", "uprobe:/bin/sh:main", {"target": "/bin/sh", "name": "main"}),

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from cygnet.ir.core import Module
     from cygnet.lang.trace.dump import Dump
-    from cygnet.probes.model import Match
+    from cygnet.probes.model import Match, Parsed
 
 
 #: kinds of places where -p becomes a test in the program
@@ -235,9 +235,11 @@ def _find_probes(
     options = Options(pid=pid or -1, missing=missing, unsafe=unsafe, command=command)
     found: list[tuple[ast.Probe, list[Match]]] = []
     errors: list[SourceError] = []
+    names: set[str] = set()
     for probe in program.probes:
         try:
             points = [parsed for point in probe.attach_points for parsed in parse_wild(point, params.positional)]
+            _check_name(probe, names, points)
             matches = expand_all(points, target, options)
         except (ProbeError, ValueError) as error:
             errors.append(_as_source_error(error, probe))
@@ -257,6 +259,15 @@ def _find_probes(
     if not found:
         raise ProbeError("No probes to attach" if program.probes else "the program has no probes")
     return found, [TraceTypeError(w.message, w.span, w.hints) for w in options.warnings]
+
+
+def _check_name(probe: ast.Probe, names: set[str], points: list[Parsed]) -> None:
+    """Tests and benchmarks are told apart by their names."""
+    for parsed in points:
+        if parsed.provider.file == "named":
+            if parsed.text in names:
+                raise TraceTypeError(f"there is more than one {parsed.text}", parsed.span or probe.span)
+            names.add(parsed.text)
 
 
 def _check_iterators(found: list[tuple[ast.Probe, list[Match]]], total: int) -> None:

@@ -61,22 +61,27 @@ class Delete(Builtin):
     arity = (1, 1000)
 
     def check(self, c: Checker, node: ast.Expr, args: Args) -> Type:
-        for group in self._groups(args):
+        first = args[0]
+        scalar = isinstance(first, ast.MapRef) and c.map_info(first).keyed is False
+        for group in self._groups(args, scalar):
             if len(group) > 2:
                 c.error("delete() takes a map and one key", group[2].span, ["several parts are one tuple: (a, b)"])
             _check_key(c, "delete", group)
         return T.BOOL
 
     @staticmethod
-    def _groups(args: Args) -> list[Args]:
-        """delete(@a[1], @b[2]): the several keys of older scripts."""
-        if len(args) > 1 and all(isinstance(arg, ast.MapIndex) for arg in args):
+    def _groups(args: Args, scalar: bool) -> list[Args]:
+        """delete(@a[1], @b[2]), delete(@scalar, @b[2]): the several things of older scripts."""
+        several = len(args) > 1 and (scalar or isinstance(args[0], ast.MapIndex))
+        if several and all(isinstance(arg, (ast.MapIndex, ast.MapRef)) for arg in args):
             return [(arg,) for arg in args]
         return [args]
 
     def lower(self, g: Lowerer, node: ast.Expr, args: Args) -> Operand:
         result: Value = g.const(0)
-        for group in self._groups(args):
+        first = args[0]
+        scalar = isinstance(first, ast.MapRef) and not g.unit.layout(first.name).info.keyed
+        for group in self._groups(args, scalar):
             target, keys = _split(group)
             assert target is not None
             result = g.delete_key(target, keys)

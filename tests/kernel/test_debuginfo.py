@@ -61,6 +61,8 @@ BUILDS = [
     ("clang", "-gdwarf-5", "-O1"),
     ("clang", "-gdwarf-4", "-O1"),
     ("gcc", "-gdwarf-3", "-O1", "-no-pie"),
+    ("gcc", "-gdwarf-5", "-gsplit-dwarf", "-O1"),
+    ("clang", "-gdwarf-5", "-gsplit-dwarf", "-O1"),
 ]
 TRACE = [sys.executable, "-c", "from cygnet.cli import main; main()", "trace"]
 
@@ -163,6 +165,33 @@ def test_a_separate_file_of_debug_information(binary: Path) -> None:
     elsewhere.mkdir()
     os.rename(f"{binary}.debug", elsewhere / f"{binary.name}.debug")
     assert listed(binary, "f", f"--debuginfo={elsewhere}")[1] == "int i"
+
+
+@pytest.mark.parametrize("compiler", ["gcc", "clang"])
+def test_a_package_of_debug_information(tmp_path: Path, compiler: str) -> None:
+    """Two units in one .dwp, found by the identity of each; and the single files, which may have moved with the program."""
+    pack = next(filter(None, map(shutil.which, ("llvm-dwp", "llvm-dwp-14"))), None)
+    if shutil.which(compiler) is None or pack is None:
+        raise NotSupported("packing debug information", f"{compiler} and llvm-dwp")
+    (tmp_path / "main.c").write_text(
+        "long far(void *p, short n); int main(void) { long x[2] = {5, 6}; return !far(x, 2); }"
+    )
+    far = '__attribute__((noinline)) long far(struct pair *p, short n) { __asm__ volatile(""); return p->b * n; }'
+    (tmp_path / "far.c").write_text(f"struct pair {{ long a, b; }};\n{far}")
+    binary, elsewhere = tmp_path / "program", tmp_path / "moved"
+    elsewhere.mkdir()
+    options = [compiler, "-gdwarf-5", "-gsplit-dwarf", "-O1"]
+    subprocess.run([*options, "-c", "main.c", "far.c"], cwd=tmp_path, check=True)
+    subprocess.run([*options, "-o", "program", "main.o", "far.o"], cwd=tmp_path, check=True)
+    subprocess.run([pack, "-e", "program", "-o", "program.dwp"], cwd=tmp_path, check=True)
+    for file in tmp_path.glob("*.dwo"):
+        file.rename(elsewhere / file.name)
+    assert listed(binary, "far") == ["struct pair* p", "short int n" if compiler == "gcc" else "short n"]
+    assert "(6, 2)" in trace(f"uprobe:{binary}:far {{ print((args.p.b, args.n)) }}", "-c", binary)
+    (tmp_path / "program.dwp").unlink()
+    assert listed(binary, "far") == []
+    binary.rename(elsewhere / "program")
+    assert listed(elsewhere / "program", "far")[0] == "struct pair* p"
 
 
 def test_damaged_debug_information_stops_nothing(binary: Path) -> None:

@@ -55,7 +55,7 @@ def named_type(dwarf: Dwarf, address: int, keyword: str, name: str) -> BtfType |
 
 @guarded
 def _named(dwarf: Dwarf, address: int, tags: frozenset[int], name: str) -> BtfType | None:
-    unit = dwarf.unit_of(address)
+    unit = dwarf.whole_unit_of(address)
     for entry in () if unit is None else unit.root().entries():
         if entry.tag in tags and entry.name == name and not entry.get(n.AT_DECLARATION):
             from cygnet.btf.reader import Btf

@@ -107,8 +107,8 @@ class Entry:
 class Unit:
     """A compilation unit."""
 
-    __slots__ = ("_abbrevs", "_high_address", "_root", "addr_base", "address_bytes", "dwarf", "end", "first", "offset",
-                 "offset_bytes", "rnglists_base", "str_offsets_base", "version")  # fmt: skip
+    __slots__ = ("_abbrevs", "_high_address", "_root", "addr_base", "address_bytes", "dwarf", "end", "first",
+                 "identity", "offset", "offset_bytes", "rnglists_base", "str_offsets_base", "version")  # fmt: skip
 
     def __init__(self, dwarf: Dwarf, offset: int) -> None:
         self.dwarf = dwarf
@@ -117,18 +117,23 @@ class Unit:
         length, self.offset_bytes = cursor.initial_length()
         self.end = cursor.at + length
         self.version = cursor.uint(2)
+        self.identity = 0
         if not 2 <= self.version <= 5:
             raise ElfError(f"DWARF version {self.version} is unknown", offset)
         kind = cursor.uint(1) if self.version >= 5 else 1
         if self.version >= 5:
             self.address_bytes = cursor.uint(1)
             abbrevs = cursor.uint(self.offset_bytes)
-            cursor.at += {2: 8 + self.offset_bytes, 6: 8 + self.offset_bytes, 4: 8, 5: 8}.get(kind, 0)
+            if kind in (4, 5):  # a skeleton, and the unit that belongs to it
+                self.identity = cursor.uint(8)
+            elif kind in (2, 6):  # a type's: its signature, and where it is
+                cursor.at += 8 + self.offset_bytes
         else:
             abbrevs = cursor.uint(self.offset_bytes)
             self.address_bytes = cursor.uint(1)
         self.first = cursor.at
-        self.addr_base = self.rnglists_base = self.str_offsets_base = 0
+        self.addr_base, self.rnglists_base = dwarf.addr_base, 12  # behind the headers of these sections
+        self.str_offsets_base = 8
         self._abbrevs = dwarf.abbrevs(abbrevs)
         self._high_address: dict[int, bool] = {}
         self._root: Entry | None = None
@@ -140,9 +145,9 @@ class Unit:
             if entry is None:
                 raise ElfError("a unit of debug information is empty", self.offset)
             self._root = entry
-            self.addr_base = entry.get(n.AT_ADDR_BASE, 8)
-            self.str_offsets_base = entry.get(n.AT_STR_OFFSETS_BASE, 8)
-            self.rnglists_base = entry.get(n.AT_RNGLISTS_BASE, 12)
+            self.addr_base = entry.get(n.AT_ADDR_BASE, self.addr_base)
+            self.str_offsets_base = entry.get(n.AT_STR_OFFSETS_BASE, self.str_offsets_base)
+            self.rnglists_base = entry.get(n.AT_RNGLISTS_BASE, self.rnglists_base)
             if any(attribute in entry.values for attribute in (n.AT_STR_OFFSETS_BASE, n.AT_ADDR_BASE)):
                 self._root = self.entry_at(self.first)  # names and addresses in it may hang on these bases
         assert self._root is not None
@@ -291,6 +296,7 @@ class Dwarf:
     """The debug information of an ELF file, which must stay open as long as this is used."""
 
     __slots__ = ("_abbrevs", "_little", "_sections", "_units", "elf")
+    addr_base: int = 8  # behind the header of .debug_addr
 
     def __init__(self, elf: Elf) -> None:
         self.elf = elf
@@ -357,10 +363,19 @@ class Dwarf:
                 return unit
         return None
 
+    def whole_unit_of(self, address: int) -> Unit | None:
+        """As `unit_of`; of one that the compiler left in a file of its own, the unit there."""
+        unit = self.unit_of(address)
+        if unit is None or n.AT_DWO_NAME not in unit.root().values:
+            return unit
+        from cygnet.elf.dwarf.split import whole_unit
+
+        return whole_unit(unit) or unit
+
     @guarded
     def function_at(self, address: int) -> Entry | None:
         """The function (not an inlined one) that covers an address."""
-        unit = self.unit_of(address)
+        unit = self.whole_unit_of(address)
         return None if unit is None else _function(unit.root(), address)
 
 

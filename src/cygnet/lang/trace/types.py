@@ -29,6 +29,7 @@ class Type(NamedTuple):
     """`kind` and what else it uses::
 
     int     size signed            bool                       enum    size signed extra: CEnum
+            extra: the value of a literal, while types are looked for
     str     size (NUL included)    buf     size (bytes)       none
             extra CUT: text that fills it was cut, and is shown so
     ptr     elem (None: void) space                           array   elem length
@@ -136,13 +137,33 @@ def holds(type: Type, number: int) -> bool:
 
 def promote_int(a: Type, b: Type) -> Type:
     """The type that holds both: same sign, the wider; else the signed one if it is strictly wider, else
-    the signed one of twice the unsigned width; uint64 with a signed one is int64."""
+    the signed one of twice the unsigned width; uint64 with a signed one is int64. A literal, whose value is `extra`,
+    may be signed or not."""
+    if a.extra is not None or b.extra is not None:
+        return _promote_literal(a, b)
     if a.signed == b.signed:
         return a if a.size >= b.size else b
     signed, unsigned = (a, b) if a.signed else (b, a)
     if signed.size > unsigned.size:
         return INTS[signed.size, True]
     return INTS[min(8, unsigned.size * 2), True]
+
+
+def _promote_literal(a: Type, b: Type) -> Type:
+    if a.extra is None:
+        a, b = b, a
+    if b.extra is not None:
+        return a if a.extra >= b.extra else b
+    return promote_int(literal_int(a.extra) if b.signed else unsigned_literal(a.extra), b)
+
+
+def harden(type: Type) -> Type:
+    """A type without marks of literals."""
+    if type.kind == "int":
+        return type if type.extra is None else literal_int(type.extra)
+    if type.kind in ("tuple", "record"):
+        return type._replace(fields=tuple(map(harden, type.fields)))
+    return type
 
 
 def as_int(type: Type) -> Type:

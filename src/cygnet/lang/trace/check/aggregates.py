@@ -83,7 +83,8 @@ def assign_aggregate(c: Checker, info: MapInfo, value: ast.Expr) -> Type:
         value.type = c.block(value.block, last=lambda last: assign_aggregate(c, info, last))
     else:
         assert isinstance(value, ast.Call)
-        c.grow_aggregate(info, c.aggregate(value), value.span)
+        agg = c.aggregate(value)
+        c.grow_aggregate(info, agg, value.span, bool(value.args) and flexible(value.args[0]))
         value.type = T.Type("agg", 8, extra=info.agg)
     return value.type  # type: ignore[no-any-return]
 

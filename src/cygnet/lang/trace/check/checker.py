@@ -5,10 +5,10 @@ from __future__ import annotations
 from cygnet.errors import SourceErrors, TraceTypeError
 from cygnet.lang.trace import ast
 from cygnet.lang.trace import types as T
-from cygnet.lang.trace.check.base import flexible
 from cygnet.lang.trace.check.exprs import ExprChecker
 from cygnet.lang.trace.check.names import MapInfo, Scope, VarInfo, address_key
 from cygnet.lang.trace.check.places import note_place
+from cygnet.lang.trace.check.soft import settled, shape, together, warn_sign
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -158,6 +158,7 @@ class Checker(ExprChecker):
         elif merged != info.type:
             info.type = merged
             self._grow(info.name, span)
+        warn_sign(self, info.type, type, info.name, span)
 
     def _warn_narrowing(self, declared: Type, given: Type, span: Span) -> None:
         wider = T.promote_int(declared, given)
@@ -202,7 +203,7 @@ class Checker(ExprChecker):
         if type.kind in ("args", "agg", "none", "float", "never") or (type.kind == "ptr" and type.space == T.CTX):
             self.error(f"'{T.name(type)}' cannot be used as a map key", span)
             return
-        merged = T.promote(info.key, type) or address_key(info.key, type)
+        merged = T.promote(settled(info.key, info.key_shape), type) or address_key(info.key, T.harden(type))
         if merged is None:
             self.error(
                 f"Argument mismatch for {info.name}: trying to access with arguments: '{T.name(type)}' when map expects "
@@ -210,8 +211,11 @@ class Checker(ExprChecker):
                 span,
                 [f"its keys have that type since {info.key_span}"] if info.key_span is not span else [],
             )
-        elif merged != info.key:
-            info.key = merged
+            return
+        info.key_shape = merged
+        warn_sign(self, info.key, type, f"{info.name}'s key", span)
+        if T.harden(merged) != info.key:
+            info.key = T.harden(merged)
             info.key_span = span
             self._grow(info.name, span)
 
@@ -224,22 +228,14 @@ class Checker(ExprChecker):
         known = info.type if isinstance(info, VarInfo) else info.value
         if self.final and known.kind == type.kind == "ptr" and value is not None:
             self.warn_pointers(known, type, value)
-        if type.kind != "int" or known.kind not in ("int", "unknown"):
-            merged = T.promote(known, type)
-            return self._settled(info, merged) if type.kind == known.kind == "str" else merged
-        note_place(self, info, value)
-        soft = value is not None and flexible(value)
-        if soft and known.kind == "int" and not known.signed:
-            assert value is not None
-            return T.promote_int(known, T.unsigned_literal(value.const))
-        if not soft and info.soft and not type.signed and known.kind == "int":
-            known = T.unsigned_literal(info.soft_most)
-        if soft:
-            assert value is not None
-            info.soft_most = max(info.soft_most, value.const)
-        else:
-            info.soft = False
-        return T.promote(known, type)
+        if type.kind == "int" and known.kind in ("int", "unknown"):
+            note_place(self, info, value)
+        merged = T.promote(settled(known, info.shape), shape(value, type))
+        if merged is None:
+            return None
+        info.shape = merged
+        merged = T.harden(merged)
+        return self._settled(info, merged) if type.kind == known.kind == "str" else merged
 
     def _settled(self, info: VarInfo | MapInfo, merged: Type | None) -> Type | None:
         """A string that is made of itself ($s = str_concat($s, …)) grows each time: after a few, to all it may have."""
@@ -275,9 +271,10 @@ class Checker(ExprChecker):
             info.value = merged
             info.value_span = span
             self._grow(info.name, span)
+        warn_sign(self, info.value, type, info.name, span)
 
-    def grow_aggregate(self, info: MapInfo, agg: T.Agg, span: Span) -> None:
-        """``@m = count()`` and its like."""
+    def grow_aggregate(self, info: MapInfo, agg: T.Agg, span: Span, soft: bool = False) -> None:
+        """``@m = count()`` and its like; `soft`: of a literal, whose sign is that of the others."""
         info.written = True
         if info.value is not T.UNKNOWN:
             self.error(
@@ -288,7 +285,7 @@ class Checker(ExprChecker):
             return
         old = info.agg
         if old is None:
-            info.agg, info.agg_span, self.changed = agg, span, True
+            info.agg, info.agg_span, info.agg_soft, self.changed = agg, span, soft, True
             return
         if old.kind != agg.kind:
             self.error(
@@ -298,8 +295,9 @@ class Checker(ExprChecker):
             )
         elif old.args != agg.args:
             self.error(f"Different {agg.kind} parameters for {info.name}: {agg.args} here, {old.args} before", span)
-        elif agg.signed and not old.signed:
+        elif not soft and agg.signed != old.signed and (agg.signed or info.agg_soft):
             info.agg, self.changed = agg, True
+        info.agg_soft &= soft
 
     def _declare_map(self, decl: ast.MapDecl) -> None:
         info = self.map_info(decl.map)
@@ -484,10 +482,11 @@ class Checker(ExprChecker):
         self.grow_key(info, types[0] if len(types) == 1 else T.tuple_of(*types), node.span)
 
     def key_part(self, node: ast.Expr) -> Type:
+        """A key's type, with literals marked."""
         type = self.value(node)
         if type.kind == "agg" and type.extra.kind in T.CASTABLE:
             return T.as_int(type)
-        return type
+        return shape(node, type)
 
     def stmt_Let(self, node: ast.Let) -> None:
         type = self._plain(node.value) if node.value is not None else None
@@ -562,7 +561,8 @@ class Checker(ExprChecker):
         outer, self.scope = self.scope, Scope(self.scope)
         self.loops += 1
         var = self.declare(node.var, loop=True)
-        self.grow_variable(var, T.promote_int(T.as_int(start), T.as_int(stop)), node.var.span)
+        type = together(node.start, node.stop, T.as_int(start), T.as_int(stop))
+        self.grow_variable(var, type or T.INT64, node.var.span)
         self.block(node.body)
         self.loops -= 1
         self.scope = outer

@@ -19,7 +19,7 @@ class VarInfo:
     `addressed`: so does one whose address is taken. `clock`: of the time that it holds, where one was asked for;
     `place`: the memory that it points into, of a number that was a pointer."""
 
-    __slots__ = ("addressed", "captured", "clock", "depth", "fixed", "let", "name", "place", "read", "soft", "soft_most", "span",
+    __slots__ = ("addressed", "captured", "clock", "depth", "fixed", "let", "name", "place", "read", "shape", "span",
                  "type", "written")  # fmt: skip
 
     def __init__(self, name: str, span: Span, depth: int) -> None:
@@ -29,8 +29,7 @@ class VarInfo:
         self.type: Type = T.UNKNOWN
         self.fixed = False
         self.let = False  # declared without a value
-        self.soft = True  # all values so far are literals; the greatest is `soft_most`
-        self.soft_most = 0
+        self.shape: Type = T.UNKNOWN  # `type`, with literals marked
         self.captured = False
         self.clock = ""
         self.place = ""
@@ -43,8 +42,8 @@ class MapInfo:
     """A map of the program. `keyed` is None until a use shows it; `key` and `value` grow with their uses."""
 
     __slots__ = (
-        "agg", "agg_span", "clock", "decl", "key", "key_span", "keyed", "name", "place", "read_span", "soft", "soft_most", "span",
-        "value", "value_span", "written",
+        "agg", "agg_soft", "agg_span", "clock", "decl", "key", "key_shape", "key_span", "keyed", "name", "place",
+        "read_span", "shape", "span", "value", "value_span", "written",
     )  # fmt: skip
 
     def __init__(self, name: str, span: Span) -> None:
@@ -55,9 +54,10 @@ class MapInfo:
         self.key_span = span
         self.value: Type = T.UNKNOWN
         self.value_span = span
-        self.soft = True
-        self.soft_most = 0
+        self.shape: Type = T.UNKNOWN  # `value`, with literals marked
+        self.key_shape: Type = T.UNKNOWN
         self.agg: Agg | None = None
+        self.agg_soft = False  # it is given literals only
         self.agg_span = span
         self.decl: ast.MapDecl | None = None
         self.written = False

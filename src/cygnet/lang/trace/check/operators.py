@@ -6,6 +6,7 @@ from cygnet.lang.trace import ast
 from cygnet.lang.trace import types as T
 from cygnet.lang.trace.check.base import CheckBase, flexible, type_is_int
 from cygnet.lang.trace.check.places import placed
+from cygnet.lang.trace.check.soft import together, value_of
 from cygnet.lang.trace.records import is_char
 
 TYPE_CHECKING = False
@@ -311,7 +312,7 @@ class OperatorChecker(CheckBase):
             node.const = taken.const
         if "never" in (then_type.kind, else_type.kind):
             return else_type if then_type.kind == "never" else then_type
-        merged = T.promote(then_type, else_type)
+        merged = together(node.then or node.cond, node.orelse, then_type, else_type)
         if merged is None:
             self.error(
                 f"Ternary operator must return the same type: have '{T.name(then_type)}' and '{T.name(else_type)}'",
@@ -333,7 +334,7 @@ class OperatorChecker(CheckBase):
         else_type = T.NONE if node.orelse is None else self._branch(node.orelse, statement)
         if statement:
             return T.NONE
-        merged = T.promote(then_type, else_type)
+        merged = together(node.then.value, value_of(node.orelse), then_type, else_type)
         if merged is None:
             self.error(f"The branches give different types: '{T.name(then_type)}' and '{T.name(else_type)}'", node.span)
             return T.UNKNOWN

@@ -145,12 +145,17 @@ def _type_name(source: Source, i: int, keyword: str) -> tuple[str, int | None]:
 
 
 def _attributes_end(source: Source, i: int) -> int:
-    """Over ``__attribute__((packed))`` and its like."""
+    """Over ``__attribute__((packed))`` and its like, and over words that end with a ``;``: macros for them, variables."""
+    text = source.text
+    end = i
     while True:
         after = skip_blank(source, i)
-        if not source.text.startswith("__attribute__", after):
-            return i
-        i = _closing(source, skip_blank(source, after + len("__attribute__")))
+        if text.startswith("__attribute__", after):
+            end = i = _closing(source, skip_blank(source, after + len("__attribute__")))
+            continue
+        i = _word_end(text, after)
+        if i == after:
+            return after if text[after : after + 1] == ";" else end
 
 
 def _closing(source: Source, i: int) -> int:

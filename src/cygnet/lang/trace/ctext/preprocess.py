@@ -1,7 +1,8 @@
 """The preprocessor's lines: what is included, what is left out.
 
-Headers of the kernel and of the C library are never read: BTF knows their types, `constants` their numbers. Others are
-found beside the file that names them, in the folders of ``-I`` and where a system has its headers.
+Headers of the kernel and of the C library are not read: BTF knows their types, `constants` their numbers (`library` has
+what BTF lacks). Others are found beside the file that names them, in the folders of ``-I`` and where a system has its
+headers.
 """
 
 from __future__ import annotations
@@ -51,6 +52,7 @@ class Preprocessor:
         self.types: list[CType] = []
         self.errors: list[TraceSyntaxError] = []
         self.warnings: list[TraceSyntaxError] = []
+        self.passed: list[str] = []  # headers that were not read
         self._once: set[str] = set()
         self._depth = 0
         self._builtin: dict[str, int] = {}
@@ -81,8 +83,46 @@ class Preprocessor:
         path = self._find(name, "")
         if path is not None:
             self._read(path, None)
-        elif not _is_system(name):
+        elif _is_system(name):
+            self.passed.append(name)
+        else:
             raise TraceSyntaxError(f"--include: no such file: {name}", None)
+
+    def library_types(self, text: str) -> list[CType]:
+        """The types `text` names of the headers that were not read, if neither it nor the kernel defines them."""
+        from cygnet.btf.kinds import STRUCT, TYPEDEF, UNION
+        from cygnet.lang.trace.ctext.library import expanded, interface_file, missing_types
+
+        if not self.passed:
+            return []
+        try:
+            btf = self.target.btf()
+        except OSError:
+            btf = None
+        own = {item.name for item in self.types}
+        if btf is None:
+            return []
+
+        def known(name: str) -> bool:
+            return name in own or any(btf.find(name, kind) is not None for kind in (STRUCT, UNION, TYPEDEF))
+
+        def read(path: str) -> list[CType]:
+            other = Preprocessor(self.target, self.include_dirs)
+            try:
+                other._read(path, None)
+                seen = {path}
+                for name in other.passed:  # grows
+                    inner = interface_file(name, self.include_dirs)
+                    if inner is not None and inner not in seen:
+                        seen.add(inner)
+                        other._read(inner, None)
+            except TraceSyntaxError:
+                pass  # what could be read counts
+            return [
+                CType(item.span, item.keyword, item.name, expanded(item.text, other.defines)) for item in other.types
+            ]
+
+        return missing_types(text, known, self.passed, self.include_dirs, read)
 
     def run(self, items: Sequence[CItem], folder: str) -> None:
         """Go through the C text of one file; `folder` is where its includes are looked for."""
@@ -128,11 +168,14 @@ class Preprocessor:
             raise TraceSyntaxError('#include takes "file" or <file>', item.span)
         name = rest[1:end]
         if close == ">" and _is_system(name):
+            self.passed.append(name)
             return
         path = self._find(name, folder if close == '"' else None)
         if path is not None:
             self._read(path, item.span)
-        elif not _is_system(name):
+        elif _is_system(name):
+            self.passed.append(name)
+        else:
             raise TraceSyntaxError(f"'{name}' file not found", item.span, ["-I names folders to look in"])
 
     def _find(self, name: str, folder: str | None) -> str | None:
@@ -352,5 +395,5 @@ def preprocess(
     pre.run(program.c_defs, os.path.dirname(program.span.source.name))
     if pre.errors:
         raise SourceErrors(pre.errors)
-    program.c_defs = [*pre.defines.values(), *pre.types]
+    program.c_defs = [*pre.defines.values(), *pre.types, *pre.library_types(program.span.source.text)]
     return list(pre.warnings)

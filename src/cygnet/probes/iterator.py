@@ -23,7 +23,8 @@ _OF_MAPS = frozenset(("bpf_map_elem", "bpf_sk_storage_map", "sockmap"))
 
 def parse(row: Provider, parts: list[Part], span: Span | None) -> Parsed:
     count(row, parts, span, 1, 2)
-    no_wildcard(row, parts[0], span)
+    for part in parts:
+        no_wildcard(row, part, span)
     return Parsed(row, parts, span, target=parts[0].text, name=parts[1].text if len(parts) == 2 else "")
 
 

@@ -179,6 +179,10 @@ class Signal(Builtin):
 
     def check(self, c: Checker, node: ast.Expr, args: Args) -> Type:
         needs_unsafe(c, node, self.name)
+        if c.instance.match.probetype == "interval":
+            c.error(
+                f"{self.name}() can not be used with 'interval' probes: any process may be the current one", node.span
+            )
         c.value(args[0])
         const = args[0].const
         if isinstance(const, bytes):

@@ -347,7 +347,10 @@ class OperatorChecker(CheckBase):
         return self.block(node, statement=statement)
 
     def expr_BlockExpr(self, node: ast.BlockExpr) -> Type:
-        return self.block(node.block)
+        type: Type = self.block(node.block)
+        last = node.block.value
+        node.const = last.const if last is not None and not node.block.stmts else None  # { 5 } is 5
+        return type
 
     def expr_Comptime(self, node: ast.Comptime) -> Type:
         type = self.value(node.operand)

@@ -257,7 +257,8 @@ def _find_probes(
             ["raise the limit with BPFTRACE_MAX_PROBES or config = { max_probes = … }"],
         )
     if not found:
-        raise ProbeError("No probes to attach" if program.probes else "the program has no probes")
+        why = tuple([warning.message for warning in options.warnings])
+        raise ProbeError("No probes to attach" if program.probes else "the program has no probes", None, why)
     return found, [TraceTypeError(w.message, w.span, w.hints) for w in options.warnings]
 
 

@@ -187,11 +187,10 @@ def test_every_event_of_a_burst_is_printed_in_order() -> None:
 def test_full_maps_are_told() -> None:
     done = trace("-e", f"config = {{ max_map_keys = 3 }} {TICK} {{ for ($i : 0..10) {{ @m[$i] = $i; }} exit(); }}")
     assert done.out.count("@m[") == 3
-    told = "WARNING: Map full; can't update element: 7 updates of @m were dropped (config max_map_keys raises its size)"
-    assert told in done.err
+    assert "WARNING: Map full; can't update element. Try increasing max_map_keys" in done.err
+    assert "7 updates of @m were dropped" in done.err
     done = trace("-e", "let @m = hash(2); begin { for ($i : 0..10) { @m[$i] = $i; } exit(); }")
-    told = "WARNING: Map full; can't update element: 8 updates of @m were dropped (its declaration sets its size)"
-    assert told in done.err
+    assert "8 updates of @m were dropped" in done.err
 
 
 # ── output ──

@@ -209,7 +209,8 @@ def _live(request: Request, value: str) -> None:
 def _choice(option: str, name: str, allowed: tuple[str, ...]) -> Callable[[Request, str], None]:
     def choose(request: Request, value: str) -> None:
         if value not in allowed:
-            raise UsageError(f"{option} must be {' or '.join(allowed)}, not {value!r}")
+            problem = f'Invalid output format "{value}"' if name == "format" else f'{option} "{value}"'
+            raise UsageError(f"{problem}: it must be {' or '.join(allowed)}")
         setattr(request.options, name, value)
 
     return choose

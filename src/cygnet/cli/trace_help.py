@@ -3,7 +3,7 @@
 TEXT = """\
 Ask a running system a question in the tracing language (bpftrace's).
 
-Usage: cygnet trace [OPTION…] -e 'PROGRAM' [PARAMETER…]
+USAGE: cygnet trace [OPTION…] -e 'PROGRAM' [PARAMETER…]
        cygnet trace [OPTION…] FILE [PARAMETER…]      (- reads the program from standard input)
        cygnet trace -l[v] [PATTERN|FILE]
        … -- --name=value gives the program a named parameter

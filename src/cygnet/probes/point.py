@@ -20,20 +20,25 @@ def parse(point: PointLike, parameters: Sequence[str] = ()) -> Parsed:
 
     Raises TraceSyntaxError with the span of the part that is wrong.
     """
+    return parse_parts(_filled(point, parameters), point.span)
+
+
+def _filled(point: PointLike, parameters: Sequence[str]) -> list[Part]:
+    """The parts of an attach point, parameters filled in. One in the first part may be all of it (``$1``)."""
     filled = tuple(parameters)
     parts = [Part(part.fill(filled), part.span, part.quoted) for part in point.parts]
-    return parse_parts(parts, point.span)
+    first = parts[0]
+    return [*(Part(piece, first.span, first.quoted) for piece in first.text.split(":")), *parts[1:]]
 
 
 def parse_wild(point: PointLike, parameters: Sequence[str] = ()) -> list[Parsed]:
     """As `parse`; a wildcard in place of the provider (``t*point:sched:sched_switch``) names all that it fits."""
-    first = point.parts[0].fill(tuple(parameters))
-    if "*" not in first:
+    first, *rest = _filled(point, parameters)
+    if "*" not in first.text:
         return [parse(point, parameters)]
     from cygnet.probes.wildcard import matcher
 
-    fits = matcher(first)
-    rest = [Part(part.fill(tuple(parameters)), part.span, part.quoted) for part in point.parts[1:]]
+    fits = matcher(first.text)
     found: list[Parsed] = []
     for row in ROWS:
         if fits(row.name):

@@ -168,11 +168,9 @@ class Loop:
             if name not in self._full:
                 self._full.add(name)
                 if self.state.options.warnings:
-                    from cygnet.session.notes import how_to_grow
+                    from cygnet.session.notes import map_full
 
-                    how = how_to_grow(name, self.state.settings)
-                    told = f"Map full; can't update element: new keys of {name} are dropped ({how})"
-                    self.state.out.say(f"WARNING: {told}\n")
+                    self.state.out.say(f"WARNING: {map_full(f'new keys of {name} are dropped')}\n")
 
     def _pending(self) -> None:
         bits = self.words.take_pending() if self.words is not None else 0

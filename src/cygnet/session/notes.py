@@ -4,13 +4,13 @@ from __future__ import annotations
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-    from typing import Any
-
     from cygnet.spec.actions import Action
 
 _E2BIG, _ENOENT, _EEXIST = 7, 2, 17
-_MAP_FULL = "Map full; can't update element. More keys: config max_map_keys, or `let @m = hash(N);`"
+_MAP_FULL = (
+    "Map full; can't update element. Try increasing max_map_keys config or manually setting the max entries in a map "
+    "declaration e.g. `let @a = hash(5000)`"
+)
 
 
 def helper_message(helper: str, code: int) -> str:
@@ -18,19 +18,17 @@ def helper_message(helper: str, code: int) -> str:
     if helper == "map_update_elem" and code == -_E2BIG:
         return _MAP_FULL
     if helper == "map_delete_elem" and code == -_ENOENT:
-        return "Can't delete map element: it does not exist."
+        return "Can't delete map element because it does not exist."
     if helper == "map_lookup_elem":
-        return "Can't look up map element: it does not exist."
+        return "Can't lookup map element because it does not exist."
     if helper == "get_stackid" and code == -_EEXIST:
         return "A stack was lost: others have its places in the kernel's maps of stacks."
     return errno_text(code)
 
 
-def how_to_grow(name: str, settings: Mapping[str, Any]) -> str:
-    """What makes room in a map that is full."""
-    if name in settings.get("declared_maps", ()):
-        return "its declaration sets its size"
-    return "config max_map_keys raises its size"
+def map_full(what: str) -> str:
+    """That a map is full, what follows, and what makes room in it."""
+    return f"{_MAP_FULL}: {what}"
 
 
 def errno_text(code: int) -> str:

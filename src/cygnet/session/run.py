@@ -361,11 +361,9 @@ class _Session:
             return
         state.tell_suppressed()
         for name, count in self.words.drops() if self.words is not None else ():
-            from cygnet.session.notes import how_to_grow
+            from cygnet.session.notes import map_full
 
-            how = how_to_grow(name, self.spec.settings)
-            told = f"Map full; can't update element: {count} updates of {name} were dropped ({how})"
-            state.out.loss("dropped_updates", name, count, told)
+            state.out.loss("dropped_updates", name, count, map_full(f"{count} updates of {name} were dropped"))
         if loop.reports > 1:
             state.out.loss("lost_in_all", "", loop.lost, f"{loop.lost} events were lost in all")
         missed = getattr(self.runtime, "missed", None)

@@ -152,7 +152,7 @@ def members(vtype: VType, trailer: str) -> list[tuple[str, int, Decoder]]:
     out = []
     for field in vtype.fields:
         inner = decoder(field.type, trailer)
-        out.append((field.name, field.offset, _bits(field, inner) if field.bits else inner))
+        out.append((field.name, field.offset, _bits(field, inner) if 0 < field.bits < 8 * field.type.size else inner))
     return out
 
 

@@ -344,14 +344,7 @@ def _generate(
         actions=tuple(unit.actions),
         views=tuple(unit.views()),
         control=control,
-        settings={**config.values, "declared_maps": _declared(unit)},
-    )
-
-
-def _declared(unit: Unit) -> tuple[str, ...]:
-    """Names of maps whose own declaration says how many keys they may have."""
-    return tuple(
-        name for name, layout in unit.layouts.items() if layout.info.decl is not None and layout.info.decl.args
+        settings=config.values,
     )
 
 

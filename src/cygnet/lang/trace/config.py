@@ -113,14 +113,14 @@ class Config:
                 raw = str(not _TRUE.get(raw.lower(), False))
             name = _OLD[name]
         if name in _ENVIRONMENT_ONLY:
-            raise TraceTypeError(f"{entry.key} can only be set in the environment", entry.span)
+            raise TraceTypeError(f"{entry.key} can only be set as an environment variable", entry.span)
         if name not in SETTINGS:
             from cygnet.lang.trace.suggest import did_you_mean
 
             guess = did_you_mean(name, SETTINGS)
-            raise TraceTypeError(
-                f"unknown config variable: {entry.key}", entry.span, [f"did you mean {guess}?"] if guess else []
-            )
+            key = entry.span._replace(end=entry.span.start + len(entry.key))
+            hints = [f"did you mean {guess}?"] if guess else []
+            raise TraceTypeError(f"Unrecognized config variable: {entry.key}", key, hints)
         try:
             self.values[name] = parse_value(name, raw)
         except ValueError as error:

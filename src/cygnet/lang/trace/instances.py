@@ -109,15 +109,15 @@ def _uses(probe: ast.Probe) -> bool:
     """Does the body mean something different at each attach point?"""
     for node in ast.walk(probe):
         name = node.name if isinstance(node, (ast.Ident, ast.Call)) else ""
-        if name in _PER_MATCH:
+        if name.removeprefix("__builtin_") in _PER_MATCH:
             return True
     return False
 
 
 def _uses_operands(probe: ast.Probe) -> bool:
     """Does the body name an argument by its number? Those of a usdt probe may lie elsewhere at each of its places."""
-    names = [node.name for node in ast.walk(probe) if isinstance(node, ast.Ident) and node.name.startswith("arg")]
-    return any(name[3:].isdigit() for name in names)
+    names = [node.name.removeprefix("__builtin_") for node in ast.walk(probe) if isinstance(node, ast.Ident)]
+    return any(name[:3] == "arg" and name[3:].isdigit() for name in names)
 
 
 def make_instances(program: ast.Program, found: Sequence[tuple[ast.Probe, list[Match]]], target: Any) -> list[Instance]:

@@ -63,7 +63,9 @@ def _load(name: str) -> Builtin | None:
 
 
 def _special(name: str) -> Builtin | None:
-    """arg0 …, sarg0 …"""
+    """arg0 …, sarg0 …; and ``__builtin_cpu``, under which scripts with macros of their own find what they replace."""
+    if name.startswith("__builtin_"):
+        return find(name[len("__builtin_") :])
     for prefix in ("sarg", "arg"):
         number = name[len(prefix) :]
         if name.startswith(prefix) and number.isdigit():

@@ -135,7 +135,7 @@ class Checker(ExprChecker):
             self.error(f"The loop's variable {node.name} was already declared in an outer scope", node.span,
                        ["give it a name of its own"])  # fmt: skip
         elif node.name in self.scope.names or (not loop and self.scope.find(node.name) is not None):
-            self.error(f"Variable {node.name} was already declared in this or an outer scope", node.span)
+            self.error(f"Variable {node.name} was already declared. Variable shadowing is not allowed.", node.span)
         info.written = False  # in this round
         self.scope.names[node.name] = info
         self.instance.variables[id(node)] = info
@@ -378,7 +378,7 @@ class Checker(ExprChecker):
     def stmt_ExprStmt(self, node: ast.ExprStmt) -> None:
         type = self.expr(node.expr, statement=True)
         if type.kind not in ("none", "unknown", "never") and self._is_wasted(node.expr):
-            self.warn("Return value discarded", node.expr.span, ["write `_ = …` to say that it is meant"])
+            self.warn("Return value discarded.", node.expr.span, ["write `_ = …` to say that it is meant"])
 
     @staticmethod
     def _is_wasted(node: ast.Expr) -> bool:
@@ -533,7 +533,8 @@ class Checker(ExprChecker):
         if type(count) is not int:
             self.error("unroll() takes a literal number", node.count.span)
         elif not 1 <= count <= 100:
-            self.error(f"unroll() takes 1 to 100 rounds, not {count}", node.count.span)
+            limit = "minimum value is 1" if count < 1 else "maximum value is 100"
+            self.error(f"unroll {limit}", node.span._replace(end=node.count.span.end))
         self.loops += 1
         self.block(node.body)
         self.loops -= 1

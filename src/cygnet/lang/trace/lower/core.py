@@ -152,10 +152,8 @@ class Core:
             return value
         value = self.b.binary("shr", value, self.const(member.shift))
         value = self.b.binary("and", value, self.const((1 << member.bits) - 1))
-        if type.signed:  # a signed bit-field keeps its sign
-            up = self.const(64 - member.bits)
-            value = self.b.binary("sar", self.b.binary("shl", value, up), up)
-        return value
+        # What has fewer bits than its type is never negative, as in the language's own printing of a record.
+        return self.b.sext(value, type.size) if type.signed and member.bits >= 8 * type.size else value
 
     def fetch(self, helper: str, *args: Value) -> Value:
         """Call a helper that reads memory. Its failure leaves zeros; with -k it is told."""

@@ -203,7 +203,15 @@ class Preprocessor:
     # -- conditions -------------------------------------------------------------------------------
 
     def defined(self, name: str) -> bool:
-        return name in self.defines or name in self.predefined() or name == "KERNEL_VERSION"
+        return name in self.defines or name in self.predefined() or name == "KERNEL_VERSION" or self._known(name) != 0
+
+    def _known(self, name: str) -> int:
+        """The value of a constant of the headers that were included and not read; 0 when there is none."""
+        if not self.passed:
+            return 0
+        from cygnet.lang.trace.constants import constant
+
+        return constant(name) or 0
 
     def truth(self, text: str, at: int, span: Span) -> bool:
         """The value of the condition of an ``#if``."""
@@ -243,7 +251,7 @@ class Preprocessor:
                 if len(numbers) == 3:
                     return (numbers[0] << 16) + (numbers[1] << 8) + min(255, numbers[2])
             return 0
-        return self.predefined().get(token.text, 0)
+        return self.predefined().get(token.text) or self._known(token.text)
 
     def _cleaned(self, item: CType) -> CType:
         """A definition without the parts that conditions within it leave out; offsets stay."""

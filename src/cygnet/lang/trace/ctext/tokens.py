@@ -1,4 +1,4 @@
-"""C's tokens, and the object-like macros among them."""
+"""C's tokens, and the macros among them."""
 
 from __future__ import annotations
 
@@ -19,6 +19,8 @@ else:
 _DIGITS = frozenset("0123456789")
 _LONG = frozenset(("<<", ">>", "<=", ">=", "==", "!=", "&&", "||", "->", "++", "--", "##"))
 _DEEPEST = 64  # macros within macros
+_MOST = 100_000  # words that come from one definition
+_OPEN, _CLOSE = ("(", "[", "{"), (")", "]", "}")
 
 
 class Token(NamedTuple):
@@ -83,18 +85,58 @@ def _quoted_end(text: str, i: int) -> int:
 
 
 def expand(tokens: list[Token], macros: Mapping[str, CDefine], hidden: frozenset[str] = frozenset()) -> list[Token]:
-    """Put the bodies of object-like macros in place of their names; what comes from a body lies at the name."""
+    """Put the bodies of macros in place of their names and calls; what comes from a body lies at the name."""
     if not macros:
         return tokens
     out: list[Token] = []
-    for token in tokens:
+    at = 0
+    while at < len(tokens):
+        token = tokens[at]
+        at += 1
         macro = macros.get(token.text) if token.kind == "word" and token.text not in hidden else None
-        if macro is None or macro.params is not None or len(hidden) > _DEEPEST:
+        if macro is None or len(hidden) > _DEEPEST:
             out.append(token)
             continue
-        body = [inner._replace(at=token.at) for inner in tokenize(macro.body)]
-        out += expand(body, macros, hidden | {token.text})
+        body: list[Token] | None = [inner._replace(at=token.at) for inner in tokenize(macro.body)]
+        if macro.params is not None:
+            args, after = _arguments(tokens, at)
+            body = _bound(body or [], macro.params, [expand(arg, macros, hidden) for arg in args])
+            if after == at or body is None:
+                out.append(token)
+                continue
+            at = after
+        out += expand(body or [], macros, hidden | {token.text})
+        if len(out) > _MOST:
+            raise TraceSyntaxError(f"macros make more than {_MOST} words of this", macro.span)
     return out
+
+
+def _arguments(tokens: list[Token], at: int) -> tuple[list[list[Token]], int]:
+    """The arguments of a macro's call, from its bracket on, and where it ends: where it began when it is none."""
+    if at >= len(tokens) or tokens[at].text != "(" or tokens[at].kind != "op":
+        return [], at
+    args: list[list[Token]] = [[]]
+    depth = 0
+    for end in range(at, len(tokens)):
+        token = tokens[end]
+        depth += (token.kind == "op") * ((token.text in _OPEN) - (token.text in _CLOSE))
+        if not depth:
+            return [] if args == [[]] else args, end + 1
+        if token.text == "," and depth == 1:
+            args.append([])
+        elif end > at:
+            args[-1].append(token)
+    return [], at
+
+
+def _bound(body: list[Token], params: tuple[str, ...], args: list[list[Token]]) -> list[Token] | None:
+    """A body with arguments in place of parameters; None when they do not fit, or words are to be joined or quoted."""
+    if len(args) == 0 and len(params) == 1:
+        args = [[]]
+    if len(args) != len(params) or any(token.text in ("#", "##") for token in body):
+        return None
+    given = dict(zip(params, args))
+    return [token for inner in body for token in (given.get(inner.text, [inner]) if inner.kind == "word" else [inner])]
 
 
 class Stream:

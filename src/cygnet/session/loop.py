@@ -46,8 +46,8 @@ class Loop:
     """
 
     __slots__ = ("_beat_at", "_epoll", "_exit_seen", "_full", "_last_lost", "_last_report", "_lost", "_moved", "_nap",
-                 "_rest", "_rest_until", "beat", "beat_s", "chore", "ended", "on_signal", "read_to", "reports", "ring",
-                 "signals", "state", "stopped", "words")  # fmt: skip
+                 "_rest", "_rest_until", "beat", "beat_s", "chore", "ended", "interrupted", "on_signal", "read_to", "reports",
+                 "ring", "signals", "state", "stopped", "words")  # fmt: skip
 
     def __init__(self, state: State, ring: Any, control: Words | None, signals: Signals) -> None:
         self.state = state
@@ -56,7 +56,8 @@ class Loop:
         self.signals = signals
         self.ended: set[int] = set()
         self.on_signal: dict[int, Callable[[], None]] = {}
-        self.stopped = False
+        self.stopped = self.interrupted = False
+        state.ending = lambda: self.interrupted or signals.interrupted
         self._exit_seen = False
         self._full: set[str] = set()  # maps that were said to be full
         self._lost = self._last_lost = 0
@@ -245,7 +246,7 @@ class Loop:
             if run is not None:
                 run()
             elif number in ENDS:
-                self.stopped = True
+                self.stopped = self.interrupted = True
             elif number == SIGUSR1:
                 self.state.print_maps()
                 self.state.out.out.flush()

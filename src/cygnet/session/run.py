@@ -326,7 +326,7 @@ class _Session:
             loop.drain()
         if self.words is not None:
             self.words.set(0, 0)
-        state.stopped = False
+        state.stopped, state.ending = False, None
         status = state.status
         self._run_all("end")
         loop.drain()
@@ -364,6 +364,9 @@ class _Session:
             from cygnet.session.notes import map_full
 
             state.out.loss("dropped_updates", name, count, map_full(f"{count} updates of {name} were dropped"))
+        if state.not_run:
+            told = f"{state.not_run} commands of system() were not run: the end was asked for before"
+            self._say(f"WARNING: {told}\n")
         if loop.reports > 1:
             state.out.loss("lost_in_all", "", loop.lost, f"{loop.lost} events were lost in all")
         missed = getattr(self.runtime, "missed", None)

@@ -25,9 +25,9 @@ if TYPE_CHECKING:
 class State:
     """One run of an object. `stores` finds an open map by name."""
 
-    __slots__ = ("_handlers", "_limits", "_readers", "_sizes", "_views", "context", "exits", "files", "formats",
-                 "options", "out", "settings", "spec", "status", "stopped", "stores", "unwatch", "walking", "watch",
-                 "watched")  # fmt: skip
+    __slots__ = ("_handlers", "_limits", "_readers", "_sizes", "_views", "context", "ending", "exits", "files",
+                 "formats", "not_run", "options", "out", "settings", "spec", "status", "stopped", "stores", "unwatch",
+                 "walking", "watch", "watched")  # fmt: skip
 
     def __init__(
         self, spec: ObjectSpec, options: Options, world: World, stores: Find, make_output: Callable[[Context], Any]
@@ -42,6 +42,8 @@ class State:
         self.status = 0
         self.stopped = self.exits = False
         self.walking = False  # an iterator, to its end
+        self.ending: Callable[[], bool] | None = None  # has someone asked for the end? No command is started then
+        self.not_run = 0  # commands that were not
         self.files: dict[str, Any] = {}  # packet files by name; None for one that could not be made
         self.unwatch: Callable[[int], object] | None = None  # detaches the watchpoints on an address
         self.watch: Callable[[LinkSpec], object] | None = None  # attaches one that became known meanwhile

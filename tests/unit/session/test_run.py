@@ -371,6 +371,17 @@ def test_system(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     assert "status 3" in capfd.readouterr().err
 
 
+def test_commands_that_wait_are_not_run_after_a_request_to_end(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    log = tmp_path / "log"
+    slow = Action("system", 16, ((8, I64),), f"n=%d; echo $n >> {log}; test $n != 1 || kill -INT {os.getpid()}")
+    one = spec(link("tracepoint", "tp"), link("end", "e"), actions=(slow,))
+    Run(tmp_path, one, {"tp": emit(*[record(0, number) for number in range(9)]), "e": emit(record(0, 77))})
+    assert log.read_text().split() == ["0", "1", "77"]
+    assert "7 commands of system() were not run: the end was asked for before" in capfd.readouterr().err
+
+
 PLACE = {"where": ("stdin", 1, 9, 14), "source_line": "begin { @a[1] = 2 }"}
 
 

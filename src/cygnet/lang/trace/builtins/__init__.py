@@ -34,7 +34,8 @@ FAMILIES: dict[str, tuple[str, ...]] = {
     "tables": ("strerror", "signal_name", "syscall_name"),
     "kinds": (
         "kptr", "uptr", "is_str", "is_ptr", "is_array", "is_integer", "is_unsigned_integer", "is_literal", "is_scalar",
-        "static_assert", "assert", "fail", "getopt", "unwatch", "signal", "signal_thread", "cgroupid", "cgroup_path",
+        "static_assert", "assert", "assert_str", "default_str_length", "fail",
+        "getopt", "unwatch", "signal", "signal_thread", "cgroupid", "cgroup_path",
     ),
 }  # fmt: skip
 

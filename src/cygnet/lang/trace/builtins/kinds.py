@@ -8,12 +8,15 @@ from cygnet.lang.trace.builtins.base import Builtin, literal, literal_text, need
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
+    from typing import Any
 
     from cygnet.lang.trace.builtins.base import Args, Operand
     from cygnet.lang.trace.check.checker import Checker
     from cygnet.lang.trace.lower.stmts import Lowerer
     from cygnet.lang.trace.types import Type
+
+    Field = tuple[Type, Callable[[Any, int], None]]
 
 
 class Space(Builtin):
@@ -107,7 +110,10 @@ class Assert(Builtin):
     def check(self, c: Checker, node: ast.Expr, args: Args) -> Type:
         c.condition(args[0])
         if len(args) > 1:
-            literal_text(c, args[1], "assert()'s message")
+            if isinstance(args[1], ast.StrLit):
+                literal_text(c, args[1], "assert()'s message")  # of any length
+            elif c.value(args[1]).kind not in ("str", "int", "bool", "unknown"):
+                c.error("assert()'s message must be a string", args[1].span)
         return T.NONE
 
     def lower(self, g: Lowerer, node: ast.Expr, args: Args) -> Operand:
@@ -116,15 +122,51 @@ class Assert(Builtin):
         g.condition(args[0], good, bad)
         if bad.preds:
             b.open(bad)
-            text = args[1].const.decode() if len(args) > 1 else ""
-            text = text.replace("%", "%%")  # a message is no format
-            g.emit("errorf", text="assert failed" + (": " + text if text else ""), span=node.span)
+            fields, text = self._message(g, args)
+            g.emit("errorf", fields, text=text, span=node.span)
             field = (T.INT64, lambda record, at: g.b.store(record, g.const(1), 8, at))
             g.emit("exit", [field], control=True)
             g.finish()
         if good.preds:
             b.open(good)
         return g.const(0)
+
+    @staticmethod
+    def _message(g: Lowerer, args: Args) -> tuple[Sequence[Field], str]:
+        """The fields and the format of what is reported."""
+        if len(args) == 1:
+            return (), "assert failed"
+        if not isinstance(args[1].const, bytes):
+            return (g.field(args[1]),), "assert failed: %s"
+        text = args[1].const.decode("utf-8", "surrogateescape").replace("%", "%%")  # a message is no format
+        return (), f"assert failed: {text}" if text else "assert failed"
+
+
+class AssertText(Builtin):
+    """assert_str(e): an error unless `e` is a string, or an array of or a pointer to int8."""
+
+    arity = (1, 1)
+    statement_only = True
+
+    def check(self, c: Checker, node: ast.Expr, args: Args) -> Type:
+        type = c.value(args[0])
+        elem = type.elem if type.kind in ("array", "ptr") else None
+        if type.kind not in ("array", "ptr", "str", "unknown"):
+            c.error("string-like values must be either strings, arrays or pointers", node.span)
+        elif type.kind in ("array", "ptr") and elem != T.INT8:
+            c.error(f"string-like values hold int8, not '{T.name(elem or T.NONE)}'", node.span)
+        node.const = 0
+        return T.NONE
+
+
+class TextLength(Builtin):
+    """default_str_length(): how many bytes a string holds whose length is not known."""
+
+    bare = True
+
+    def check(self, c: Checker, node: ast.Expr, args: Args) -> Type:
+        node.const = c.config["max_strlen"]
+        return T.UINT64
 
 
 class GetOpt(Builtin):
@@ -264,10 +306,12 @@ ROWS: dict[str, Builtin] = {
     "is_array": Is("is_array", lambda t, n: t.kind == "array"),
     "is_integer": Is("is_integer", lambda t, n: t.kind == "int"),
     "is_unsigned_integer": Is("is_unsigned_integer", lambda t, n: t.kind == "int" and not t.signed),
-    "is_literal": Is("is_literal", lambda t, n: isinstance(n, (ast.IntLit, ast.StrLit, ast.BoolLit))),
+    "is_literal": Is("is_literal", lambda t, n: n.const is not None),
     "is_scalar": IsScalar("is_scalar"),
     "static_assert": StaticAssert("static_assert"),
     "assert": Assert("assert"),
+    "assert_str": AssertText("assert_str"),
+    "default_str_length": TextLength("default_str_length"),
     "fail": Fail("fail"),
     "getopt": GetOpt("getopt"),
     "unwatch": Unwatch("unwatch"),

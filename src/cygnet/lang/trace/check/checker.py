@@ -583,11 +583,11 @@ class Checker(ExprChecker):
 
     def stmt_Break(self, node: ast.Break) -> None:
         if not self.loops:
-            self.error("break outside of a loop", node.span)
+            self.error("break used outside of a loop", node.span)
 
     def stmt_Continue(self, node: ast.Continue) -> None:
         if not self.loops:
-            self.error("continue outside of a loop", node.span)
+            self.error("continue used outside of a loop", node.span)
 
 
 def _leaves(node: ast.Node) -> bool:

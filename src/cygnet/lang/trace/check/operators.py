@@ -180,7 +180,8 @@ class OperatorChecker(CheckBase):
             self.error("Division by zero", span)
         if op in "/%" and self.final:
             if (x.signed and _says_signed(a)) or (y.signed and _says_signed(b)):
-                self.warn(f"unsigned operands are used for '{op}': a negative value gives a huge result", span)
+                self.warn(f"signed operands for '{op}' can lead to undefined behavior", span,
+                          ["they are taken as unsigned: a negative value gives a huge result"])  # fmt: skip
         if op == "-":
             return T.INT64
         if op in ("<<", ">>"):
@@ -240,8 +241,9 @@ class OperatorChecker(CheckBase):
             if self.final and ordered and left.kind == right.kind == "int" and left.signed != right.signed:
                 signed = node.left if left.signed else node.right
                 if not flexible(signed):
-                    self.warn(f"comparison of integers of different signs: '{T.name(left)}' and '{T.name(right)}'",
-                              node.op_span)  # fmt: skip
+                    names = f"'{T.name(left)}' and '{T.name(right)}'"
+                    told = f"comparison of integers of different signs: {names} can lead to undefined behavior"
+                    self.warn(told, node.op_span)
             return T.BOOL
         if kinds <= {"ptr", "int", "bool", "enum"} or kinds <= {"ksym", "int", "ptr"}:
             if left.kind == right.kind == "ptr":

@@ -60,6 +60,15 @@ def test_an_import_as_a_statement(folder: Path) -> None:
     assert lines(run(folder, "config = { unstable_import_statement = enable }\n" + program)) == ["3"]
 
 
+def test_the_library_is_part_of_the_language(folder: Path) -> None:
+    """Its files may be named, and are not there; a folder of the script's own comes first."""
+    program = 'import "stdlib"; import "stdlib/strings.bt"; begin { print(strlen("abc")); print(%s); }'
+    assert lines(run(folder, program % "1")) == ["3", "1"]
+    (folder / "stdlib").mkdir()
+    (folder / "stdlib" / "strings.bt").write_text("macro nine() { 9 }\n")
+    assert lines(run(folder, program % "nine()")) == ["3", "9"]
+
+
 def test_an_error_names_the_file_that_holds_it(folder: Path) -> None:
     (folder / "bad.bt").write_text("\nbegin { print($nothing); }\n")
     done = run(folder, 'import "bad.bt";\nbegin { }')
@@ -72,12 +81,14 @@ def test_an_error_names_the_file_that_holds_it(folder: Path) -> None:
     [
         ('import "nowhere.bt"; begin { }', "cannot import 'nowhere.bt': No such file or directory"),
         ('import "x.txt"; begin { }', "cannot import 'x.txt': its kind is not known"),
+        ('import "c.bpf.c"; begin { }', "C programs (.bpf.c) would need a compiler"),
         ('import "config.bt"; begin { }', "a script that is imported can have no config block"),
         ('import "syntax.bt"; begin { }', "syntax.bt:1:"),
     ],
 )
 def test_what_is_refused(folder: Path, program: str, message: str) -> None:
     (folder / "x.txt").write_text("")
+    (folder / "c.bpf.c").write_text("int one(void) { return 1; }\n")
     (folder / "config.bt").write_text("config = { max_strlen = 64 }\nbegin { }\n")
     (folder / "syntax.bt").write_text("begin { print( }\n")
     done = run(folder, program)

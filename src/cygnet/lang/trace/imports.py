@@ -89,7 +89,9 @@ class _Importer:
             self._refuse_writable(os.path.dirname(os.path.realpath(path)), node)
             if not path.endswith(_SUFFIXES):
                 raise TraceTypeError(
-                    f"cannot import '{node.path}': its kind is not known", node.span, ["scripts (.bt) and headers (.h)"]
+                    f"cannot import '{node.path}': its kind is not known",
+                    node.span,
+                    ["scripts (.bt) and headers (.h) are; C programs (.bpf.c) would need a compiler"],
                 )
             return [path]
         self._refuse_writable(os.path.realpath(path), node)

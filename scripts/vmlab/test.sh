@@ -3,8 +3,8 @@
 #
 #   scripts/vmlab/test.sh [--if-possible] smoke|all [PYTEST ARGUMENTS]
 #
-# smoke: tests/vmlab and the files of tests/kernel named below; all: tests/vmlab and tests/kernel, but
-# for tests/kernel/facts and tests/kernel/isa, which hold the package's tables against a kernel that is as new as they.
+# smoke: tests/vmlab and the files of tests/kernel named below; all: tests/vmlab and tests/kernel, but for what holds the
+# package's tables and its verifier against a kernel that is as new as they (tests/kernel/facts, isa, test_verifier_*).
 # With --if-possible a machine that cannot have a lab is no failure; a lab that can be made is made.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
@@ -28,7 +28,8 @@ smoke)
     tests=(tests/vmlab "${smoke[@]}" --deselect tests/kernel/test_ringbuf.py::test_many_times_around) limit=${limit:-1200}
     ;;
 all)
-    tests=(tests/vmlab tests/kernel --ignore tests/kernel/facts --ignore tests/kernel/isa) limit=${limit:-14400}
+    tests=(tests/vmlab tests/kernel --ignore tests/kernel/facts --ignore tests/kernel/isa
+        --ignore-glob 'tests/kernel/test_verifier_*') limit=${limit:-14400}
     ;;
 *) echo "vmlab: unknown set of tests: $what" >&2 && exit 2 ;;
 esac

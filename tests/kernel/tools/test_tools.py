@@ -160,24 +160,25 @@ def test_syscount(start: Any, child: Any) -> None:
 
 def test_syscount_prints_at_intervals_and_ends(start: Any, child: Any) -> None:
     mine = child("tools-mine")
-    tool = start("syscount", "-p", mine.pid, "1", "2")
+    seconds = "6" if os.environ.get("VMLAB_KERNEL") else "2"  # there attaching alone takes one
+    tool = start("syscount", "-p", mine.pid, "1", seconds)
     mine.do("[os.getppid() for _ in range(100)][0]")
     assert tool.process.wait() == 0
     text = tool.text()
     assert text.count("@calls[getppid]: 100\n") == 1
-    assert len([line for line in text.splitlines() if line.count(":") == 2 and line[:2].isdigit()]) == 1
+    assert len([line for line in text.splitlines() if line.count(":") == 2 and line[:2].isdigit()]) >= 1
 
 
 def test_vfsstat(start: Any, child: Any, tmp_path: Path) -> None:
     mine, other = child("tools-mine"), child("tools-other")
     tool = start("vfsstat", "-f", "json", "-p", mine.pid)
-    path = str(tmp_path / "file")
+    paths = [str(tmp_path / name) for name in ("mine", "other")]  # each makes its own
     work = (
-        f"(lambda fd: [os.pwrite(fd, b'x', 0) for _ in range(300)] + [os.pread(fd, 1, 0) for _ in range(500)] + "
-        f"[os.fsync(fd) for _ in range(3)])(os.open({path!r}, os.O_RDWR | os.O_CREAT))[0]"
+        "(lambda fd: [os.pwrite(fd, b'x', 0) for _ in range(300)] + [os.pread(fd, 1, 0) for _ in range(500)] + "
+        "[os.fsync(fd) for _ in range(3)])(os.open({!r}, os.O_RDWR | os.O_CREAT))[0]"
     )
-    other.do(work)
-    mine.do(work)
+    other.do(work.format(paths[1]))
+    mine.do(work.format(paths[0]))
 
     def enough() -> bool:
         return sum(row["read"] for row in rows(whole_lines(tool.text()))) >= 500

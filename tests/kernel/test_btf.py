@@ -134,7 +134,7 @@ def plain_lines(text: str) -> list[str]:
     for line in text.splitlines():
         line = re.sub(r" __attribute__\(\(.*?\)\)", "", line)
         if line.strip() and not re.fullmatch(r"\s*(long|int|short|char): \d+;", line):
-            lines.append(line.replace("[0]", "[]").replace("(void)", "()").rstrip(";"))
+            lines.append(line.replace("[0]", "[]").replace("(void)", "()").replace("* (*", "*(*").rstrip(";"))
     return lines
 
 

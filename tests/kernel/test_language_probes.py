@@ -41,7 +41,7 @@ SOURCE = r"""
         char text[] = "some text", one[] = "first", two[] = "second"; /* where reading needs no page fault */
         char *list[] = {one, two, NULL};
         struct point last = {.x = 9}, first = {5, -6, "origin", &last, 5, 17};
-        if (argc > 1) usleep(300000);
+        if (argc > 1) usleep(1000 * atoi(argv[1]));
         for (int i = 0; i < 3; i++) add(i, 10);
         negative(7);
         length(text, list);
@@ -166,7 +166,8 @@ def strip_warnings(text: str) -> str:
 
 def test_only_the_process_of_p(binary: Path) -> None:
     """-p: the other run of the same program is not seen."""
-    with subprocess.Popen([binary, "wait"]) as watched, subprocess.Popen([binary, "wait"]) as other:
+    wait = "8000" if os.environ.get("VMLAB_KERNEL") else "400"  # ms, enough to attach
+    with subprocess.Popen([binary, wait]) as watched, subprocess.Popen([binary, wait]) as other:
         done = trace("-p", str(watched.pid), "-e", f"uprobe:{binary}:negative {{ print(pid); @n = count() }}")
         watched.wait()
         other.wait()

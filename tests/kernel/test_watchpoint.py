@@ -211,6 +211,8 @@ def test_what_cannot_be_watched_is_told_and_the_program_runs_on(calls: Path) -> 
 
 def test_two_probes_on_one_argument(calls: Path) -> None:
     """Both see what is written at the last call, to what was watched since the first; not both get all addresses."""
+    if os.environ.get("VMLAB_KERNEL"):
+        raise NotSupported("two watchpoints on one address", "a processor's own debug registers, not QEMU's")
     done = trace("-c", str(calls), "-e", "watchpoint:touch+arg1:8:w { @[1, usym(reg(\"ip\"))] = count(); } "
                  'watchpoint:touch+arg1:8:w { @[2, usym(reg("ip"))] = count(); }')  # fmt: skip
     assert done.returncode == 0, done.stderr

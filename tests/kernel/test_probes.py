@@ -8,6 +8,7 @@ import shutil
 import struct
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -303,6 +304,8 @@ def test_places_that_are_no_code(named: Path, tmp_path: Path) -> None:
 def test_lists_what_a_process_has(named: Path) -> None:
     process = subprocess.Popen([named], stdin=subprocess.PIPE)
     try:
+        while "libc.so" not in Path(f"/proc/{process.pid}/maps").read_text():
+            time.sleep(0.01)  # the dynamic linker is not done
         mine = set(list_probes(None, LiveTarget(), pid=process.pid))
         assert f"uprobe:{named}:main" in mine and any("libc.so" in name for name in mine)
         assert {name.partition(":")[0] for name in mine} <= {"uprobe", "usdt"}

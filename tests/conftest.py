@@ -3,6 +3,9 @@
 `cygnet.errors.NotSupported` raised by a test or its fixture becomes a skip that carries the feature's
 name. Any other skip fails the run, unless `expected-skips.txt` beside this file lists it. In the kernel
 lab, whose kernel is known, every skip must be listed, in `expected-skips-vmlab.txt`.
+
+A test that watches the live kernel shares it with every other process of the machine. When it fails it is tried once
+more, and the run ends by naming it and what it said: a defect fails twice, and what is named often is looked into.
 """
 
 from __future__ import annotations
@@ -19,6 +22,7 @@ from cygnet.errors import NotSupported
 
 KNOWN_KERNEL = "VMLAB_KERNEL" in os.environ
 EXPECTED_SKIPS = Path(__file__).with_name("expected-skips-vmlab.txt" if KNOWN_KERNEL else "expected-skips.txt")
+LIVE = ("kernel", "vmlab")
 NOT_SUPPORTED = "not supported here: "
 
 
@@ -51,12 +55,19 @@ def reason_of(report: pytest.TestReport | pytest.CollectReport) -> str:
     return text.removeprefix("Skipped: ")
 
 
+def complaint_of(report: pytest.TestReport) -> str:
+    """The lines of a failure, as one."""
+    crash = getattr(report.longrepr, "reprcrash", None)
+    return " | ".join(line.strip() for line in (crash.message if crash else str(report.longrepr)).splitlines())
+
+
 class SkipLedger:
     """Collects the skips of a run; `unexpected` ones make it fail."""
 
     def __init__(self) -> None:
         self.by_reason: dict[str, list[str]] = {}
         self.unexpected: list[str] = []
+        self.tried_again: list[str] = []
         self.patterns = expected_skips()
 
     def add(self, nodeid: str, reason: str) -> None:
@@ -66,6 +77,8 @@ class SkipLedger:
             self.unexpected.append(nodeid)
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        if report.outcome == "rerun":  # type: ignore[comparison-overlap]  # pytest-rerunfailures' own
+            self.tried_again.append(f"{report.nodeid}: {complaint_of(report)}")
         if report.skipped and not hasattr(report, "wasxfail"):
             self.add(report.nodeid, reason_of(report))
 
@@ -83,8 +96,16 @@ class SkipLedger:
         terminalreporter.write_line(f"skipped: {count}")
         for reason, nodeids in sorted(self.by_reason.items()):
             terminalreporter.write_line(f"  {len(nodeids)} × {reason} ({nodeids[0]}{', …' * (len(nodeids) > 1)})")
+        for tried in self.tried_again:
+            terminalreporter.write_line(f"  failed at the first try: {tried}")
         for nodeid in self.unexpected:
             terminalreporter.write_line(f"  FAILED: {nodeid} was skipped, and {EXPECTED_SKIPS.name} does not list it")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if item.path.parent.name in LIVE:
+            item.add_marker(pytest.mark.flaky(reruns=1))
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -104,28 +104,39 @@ def peers(case: Any, cache: Path) -> Output:
 
 
 @pytest.fixture(scope="module")
-def outputs(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[Any, Any]]:
-    """What every selected case prints, ours and, where asked for, the peer's."""
+def tool(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder for byte code, and in it the command, by the name that programs see their tracer under."""
     if os.geteuid() != 0:
         raise NotSupported("tracing", "root")
     cache = tmp_path_factory.mktemp("pycache")
-    tool = cache / "cygnet"  # so is the name of the process, which programs look at
-    tool.write_text(f"#!{sys.executable}\nimport sys\nfrom cygnet.cli import main\nsys.exit(main())\n")
-    tool.chmod(0o755)
+    command = cache / "cygnet"
+    command.write_text(f"#!{sys.executable}\nimport sys\nfrom cygnet.cli import main\nsys.exit(main())\n")
+    command.chmod(0o755)
+    return cache
+
+
+def tried_before(request: pytest.FixtureRequest) -> bool:
+    """Whether this is the second try of a test that failed (see tests/conftest.py): then its program runs again."""
+    return getattr(request.node, "execution_count", 1) > 1
+
+
+@pytest.fixture(scope="module")
+def outputs(request: pytest.FixtureRequest, tool: Path) -> Iterator[dict[Any, Any]]:
+    """What every selected case prints, ours and, where asked for, the peer's."""
     wanted = [item.callspec.params["case"] for item in request.session.items if item.fspath == Path(__file__)
               and "case" in getattr(getattr(item, "callspec", None), "params", {})]  # fmt: skip
     cases = list(dict.fromkeys(wanted))
     with ThreadPoolExecutor(AT_ONCE) as pool:
         started: dict[Any, tuple[Future[Output], Future[Output] | None]] = {}
         for case in cases:
-            other = pool.submit(peers, case, cache) if case.peer and shutil.which("bpftrace") else None
-            started[case] = pool.submit(ours, case, cache), other
+            other = pool.submit(peers, case, tool) if case.peer and shutil.which("bpftrace") else None
+            started[case] = pool.submit(ours, case, tool), other
     yield {case: (a.result(), b.result() if b else None) for case, (a, b) in started.items()}
 
 
 @pytest.mark.parametrize("case", CASES, ids=[f"{case.place}: {case.name}" for case in CASES])
-def test_case(case: Any, outputs: dict[Any, Any]) -> None:
-    got: Output = outputs[case][0]
+def test_case(case: Any, outputs: dict[Any, Any], tool: Path, request: pytest.FixtureRequest) -> None:
+    got: Output = ours(case, tool) if tried_before(request) else outputs[case][0]
     shown = f"{case.program}\n--- status {got.status}, stdout\n{got.out}--- stderr\n{got.err}{got.warnings}"
     assert "internal" not in got.err and "Traceback" not in got.err, shown
     assert got.status == case.status, shown
@@ -144,8 +155,8 @@ def test_case(case: Any, outputs: dict[Any, Any]) -> None:
 
 
 @pytest.mark.parametrize("case", [c for c in CASES if c.peer], ids=[f"{c.place}: {c.name}" for c in CASES if c.peer])
-def test_peer_prints_the_same(case: Any, outputs: dict[Any, Any]) -> None:
-    got, peer = outputs[case]
+def test_peer_prints_the_same(case: Any, outputs: dict[Any, Any], tool: Path, request: pytest.FixtureRequest) -> None:
+    got, peer = (ours(case, tool), peers(case, tool)) if tried_before(request) else outputs[case]
     if peer is None:
         raise NotSupported("comparing with bpftrace", "bpftrace")
     assert peer.lines == got.lines, f"{case.program}\n--- peer, status {peer.status}\n{peer.out}{peer.err}"

@@ -264,7 +264,19 @@ class Core:
         size_value = self.const(min(type.size, capacity))
         if mem.limit is not None:
             size_value = self._limited(mem.limit, min(type.size, capacity))
-        return self.fetch(READ_STR[mem.space], self.b.offset(pointer, offset), size_value, self.address(mem))
+        took = self.fetch(READ_STR[mem.space], self.b.offset(pointer, offset), size_value, self.address(mem))
+        if mem.unended and capacity <= type.size:
+            self._put_last(mem, capacity, self.b.offset(pointer, offset), took)
+        return took
+
+    def _put_last(self, mem: Mem, capacity: int, to: Value, took: Value) -> None:
+        """Copy the last byte of an array that is full: the helper, which wrote `took` bytes, put its NUL there."""
+
+        def copy() -> None:
+            last, at = self.const(1), self.b.offset(self.address(mem), capacity - 1)
+            self.fetch(READ.get(mem.space, "probe_read_kernel"), self.b.offset(to, capacity - 1), last, at)
+
+        self.choose("eq", took, self.const(capacity), copy)
 
     def _limited(self, limit: Value, capacity: int) -> Value:
         """`limit`, but no more than `capacity`."""

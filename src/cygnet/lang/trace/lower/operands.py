@@ -15,11 +15,12 @@ class Mem:
 
     space ``bpf`` (stack, map values: read directly), ``ctx`` (the context's record), ``kernel``, ``user``
     or ``none`` (read by helpers). `type` is the layout that lies there; `padded`: a string's bytes after
-    its end are zero. `limit`: no more than so many bytes of a string (a value at run time).
+    its end are zero. `limit`: no more than so many bytes of a string (a value at run time). `unended`: an array of
+    characters of the system's, whose last byte need not be a NUL.
     `root` and `path`: the offset is that of ``path`` in the system's type `root`, and is relocated.
     """
 
-    __slots__ = ("addr", "limit", "offset", "padded", "path", "root", "space", "type")
+    __slots__ = ("addr", "limit", "offset", "padded", "path", "root", "space", "type", "unended")
 
     def __init__(
         self,
@@ -32,6 +33,7 @@ class Mem:
         limit: Value | None = None,
         root: str = "",
         path: str = "",
+        unended: bool = False,
     ) -> None:
         self.addr = addr
         self.space = space
@@ -41,6 +43,7 @@ class Mem:
         self.limit = limit
         self.root = root
         self.path = path
+        self.unended = unended
 
 
 class Gen:

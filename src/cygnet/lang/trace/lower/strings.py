@@ -33,7 +33,7 @@ def equal_literal(g: Core, node: ast.Expr, text: bytes, count: int | None = None
     """Is the string `text`, or, with `count`, are its first `count` bytes those of `text`?"""
     type = text_type(node.type)
     if count is None:
-        wanted = text + b"\0"
+        wanted = text + b"\0" * (len(text) != type.size)  # an array of characters may be full, without a NUL
     else:
         wanted = (text + b"\0")[:count]
     if len(wanted) > type.size:

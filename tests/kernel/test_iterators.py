@@ -116,7 +116,7 @@ def test_what_is_wrong() -> None:
         ("iter:task { } begin { }", "must be the only probe"),
         ("iter:bpf_map_elem { }", "a map that a program cannot name"),
         ("iter:task { print(ctx.nothing) }", "nothing"),
-        ("begin { print(ctx) }", "can not be used with 'special' probes"),
+        ("begin { print(ctx) }", "can not be used with 'begin' probes"),
         ("iter:task:p { print(1) }", "can not be used in a pinned iterator"),
         ('iter:task:p { printf("%r", buf("a", 1)) }', "can not print 'buffer[1]'"),
     ):

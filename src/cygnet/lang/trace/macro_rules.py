@@ -6,6 +6,7 @@ from cygnet.errors import SourceError, TraceTypeError
 from cygnet.lang.trace import ast
 from cygnet.lang.trace.ast import Call, Expr, Ident, Macro, MapRef, Node, Var
 from cygnet.lang.trace.parser_type import TYPE_WORDS
+from cygnet.lang.trace.records import WRITTEN
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -50,7 +51,7 @@ def is_reserved(name: str) -> bool:
     from cygnet.lang.trace.builtins import find
 
     builtin = find(name)
-    return name == "args" or name in TYPE_WORDS or (builtin is not None and builtin.bare)
+    return name == "args" or name in TYPE_WORDS or name in WRITTEN or (builtin is not None and builtin.bare)
 
 
 def _check_body(macro: Macro, params: set[str]) -> Iterator[SourceError]:

@@ -10,8 +10,9 @@ from __future__ import annotations
 
 from cygnet.errors import SourceError, SourceErrors, TraceTypeError
 from cygnet.lang.trace import ast
-from cygnet.lang.trace.ast import Call, Expr, ExprStmt, Ident, Macro, MapRef, Node, Program, TypeName, Var
+from cygnet.lang.trace.ast import Call, Expr, ExprStmt, Ident, Macro, MapRef, Node, Program, Var
 from cygnet.lang.trace.macro_rules import check_macro, kind_of, signature
+from cygnet.lang.trace.macro_types import filled_path, filled_type
 from cygnet.lang.trace.parser_base import MAX_HEIGHT, height
 from cygnet.source import expanded
 
@@ -271,15 +272,27 @@ class _Copier:
         if not is_arg:
             if isinstance(node, (Ident, Var, MapRef)) and node.name in self.args:
                 return self._shallow(self.args[node.name]), True
-            if isinstance(node, TypeName) and node.base in self.args and not node.keyword:
-                return TypeName(node.span, "", "", node.pointers, node.dims, self.args[node.base]), True
+            if self.args and isinstance(node, (ast.TypeName, ast.Index)):
+                type = filled_type(node, self.args)
+                if type is not None:
+                    return type, True
         new = self._shallow(node)
         if not is_arg:
             if self.via is not None:
                 new.span = expanded(new.span, self.via)
             if isinstance(new, Var):
                 new.name = self.renamed.get(new.name, new.name)
+            elif isinstance(new, ast.OffsetOf):
+                self._fill_path(new)
         return new, is_arg
+
+    def _fill_path(self, node: ast.OffsetOf) -> None:
+        path = filled_path(node, self.args)
+        if path is None:
+            span = self.args[node.path[0]].span
+            self.owner.fail(span, "offsetof() takes the name of a field here", "write it as `a` or `a.b.c`")
+        else:
+            node.path = path
 
     def _shallow(self, node: Node) -> Node:
         self.owner.made += 1

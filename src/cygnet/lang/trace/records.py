@@ -160,7 +160,7 @@ _BASIC = {
 
 
 #: types of the language that are no C types
-_WRITTEN = frozenset(("string", "buffer", "inet", "mac_address", "username"))
+WRITTEN = frozenset(("string", "buffer", "inet", "mac_address", "macaddr_t", "ksym_t", "usym_t", "username"))
 
 
 class CTypes:
@@ -194,13 +194,13 @@ class CTypes:
 
         names = {name.rpartition(" ")[2] for name in self.own}
         if not keyword:
-            names |= _BASIC.keys() | _WRITTEN
+            names |= _BASIC.keys() | WRITTEN
         if self.btf is not None and len(base) > 2:
             names.update(self.btf.names_starting(base[:2]))
         letters = sorted(base)
         for _ in range(8):  # of names that are equally near, those with the same letters first
             guess = did_you_mean(base, sorted(names, key=lambda name: (sorted(name) != letters, name)))
-            if guess is None or guess in _WRITTEN or self.find(keyword, guess) is not None:
+            if guess is None or guess in WRITTEN or self.find(keyword, guess) is not None:
                 return guess
             names.discard(guess)
         return None

@@ -192,7 +192,7 @@ class Tracing(Builtin):
         if match.prog_type != BPF_PROG_TYPE_TRACING:
             places = "fentry, fexit, rawtracepoint" if self.raw else "fentry, fexit"
             c.error(
-                f"{self.name}() can not be used with '{match.probetype}' probes", node.span,
+                f"{self.name}() can not be used with '{match.provider.name}' probes", node.span,
                 [f"the kernel allows it in {places} and iter probes"],
             )  # fmt: skip
         elif not is_typed(pointer):
@@ -277,7 +277,7 @@ class Override(Builtin):
         needs_unsafe(c, node, "override")
         c.number(args[0], "override()'s value")
         if c.instance.match.probetype != "kprobe":
-            c.error(f"override() can not be used with '{c.instance.match.probetype}' probes", node.span,
+            c.error(f"override() can not be used with '{c.instance.match.provider.name}' probes", node.span,
                     ["only kprobe can"])  # fmt: skip
         else:
             needs_helper(c, node, "override", "override_return")

@@ -56,7 +56,7 @@ class Argument(Builtin):
         elif match.kind == "usdt":
             return self._check_usdt(c, node)
         elif match.context != "regs" or match.probetype in ("uretprobe", "kretprobe"):
-            c.error(f"The {self.name} builtin can not be used with '{match.probetype}' probes", node.span)
+            c.error(f"The {self.name} builtin can not be used with '{match.provider.name}' probes", node.span)
         elif registers.argument_offset(machine(c.instance.target), self.number) is None:
             c.error(f"{self.name}: a function has not so many arguments in registers", node.span)
         return T.UINT64
@@ -127,7 +127,7 @@ class Retval(Builtin):
                 return T.UINT64
             return member_value_type(c.instance.argument_type(arg, c.types))
         if match.probetype not in ("uretprobe", "kretprobe"):
-            c.error(f"The retval builtin can not be used with '{match.probetype}' probes", node.span)
+            c.error(f"The retval builtin can not be used with '{match.provider.name}' probes", node.span)
         return T.UINT64
 
     def lower(self, g: Lowerer, node: ast.Expr, args: Args) -> Operand:
@@ -142,7 +142,7 @@ class Reg(Builtin):
     def check(self, c: Checker, node: ast.Expr, args: Args) -> Type:
         name = literal_text(c, args[0], "reg()'s argument")
         if c.instance.match.context not in ("regs", "perf"):
-            c.error(f"reg() can not be used with '{c.instance.match.probetype}' probes", node.span)
+            c.error(f"reg() can not be used with '{c.instance.match.provider.name}' probes", node.span)
         elif name is not None and name not in registers.offsets(machine(c.instance.target)):
             arch = machine(c.instance.target)
             known = " ".join(registers.offsets(arch))
@@ -178,7 +178,7 @@ class Func(Builtin):
     def check(self, c: Checker, node: ast.Expr, args: Args) -> Type:
         match = c.instance.match
         if match.kind not in ("kprobe", "kretprobe", "uprobe", "usdt", "fentry", "fexit"):
-            c.error(f"The func builtin can not be used with '{match.probetype}' probes", node.span)
+            c.error(f"The func builtin can not be used with '{match.provider.name}' probes", node.span)
         needs_context(c, node, "func")
         return T.KSYM if match.space == T.KERNEL else T.USYM
 
@@ -229,7 +229,7 @@ class Ctx(Builtin):
             return T.pointer(c.types.find("struct", name), space)
         if match.kind != "iter":
             hints = ["use args, whose members are the event's fields"] if match.probetype == "tracepoint" else []
-            c.error(f"The ctx builtin can not be used with '{match.probetype}' probes", node.span, hints)
+            c.error(f"The ctx builtin can not be used with '{match.provider.name}' probes", node.span, hints)
             return T.UNKNOWN
         return T.pointer(c.types.find("struct", context(match.parsed.target)), T.KERNEL)
 

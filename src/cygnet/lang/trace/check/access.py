@@ -110,7 +110,7 @@ class AccessChecker(CheckBase):
             return self._typeinfo_part(node, node.operand, node.index)
         return self._tuple_item(type, node.index, node)
 
-    def _tuple_item(self, type: Type, index: int, node: ast.Expr) -> Type:
+    def _tuple_item(self, type: Type, index: int, node: ast.Index | ast.TupleIndex) -> Type:
         if type.kind == "unknown":
             return type
         if type.kind != "tuple":
@@ -120,6 +120,8 @@ class AccessChecker(CheckBase):
             self.error(f"Invalid tuple index: {index}. Found {len(type.fields)} elements in tuple.", node.span)
             return T.UNKNOWN
         result: Type = type.fields[index]
+        if isinstance(node.operand, ast.TupleExpr) and all(item.const is not None for item in node.operand.items):
+            node.const = node.operand.items[index].const
         return result
 
     def expr_Index(self, node: ast.Index) -> Type:

@@ -44,7 +44,9 @@ class CastChecker(CheckBase):
         if info.fixed and target.of is None:
             return
         declared = self.resolve_type(target)
-        if declared.kind == "str" and not target.dims and target.of is None:
+        if declared.kind == "none":
+            self.error(f"Invalid variable declaration type: {T.name(declared)}", target.span)
+        elif declared.kind == "str" and not target.dims and target.of is None:
             if info.type is T.UNKNOWN:
                 info.type = T.string(1)
         elif declared is not T.UNKNOWN:
@@ -62,7 +64,8 @@ class CastChecker(CheckBase):
             dim = node.dims[0] if node.dims else None
             special = {
                 "buffer": T.Type("buf", dim or 64),
-                "inet": T.INET, "mac_address": T.MAC, "ksym_t": T.KSYM, "usym_t": T.USYM, "username": T.USERNAME,
+                "inet": T.INET, "mac_address": T.MAC, "macaddr_t": T.MAC, "ksym_t": T.KSYM, "usym_t": T.USYM,
+                "username": T.USERNAME,
             }.get(base)  # fmt: skip
             if special is not None:
                 return special

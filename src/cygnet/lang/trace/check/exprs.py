@@ -33,7 +33,11 @@ class ExprChecker(OperatorChecker, AccessChecker, CastChecker):
         """The type of an expression that must have a value."""
         type = self.expr(node)
         if type.kind in ("none", "never"):
-            self.error("This has no value", node.span)
+            told = isinstance(node, ast.BlockExpr) and type.kind == "none"
+            hints = (
+                ["the value of a block, or of a macro, is its last expression, without `;` after it"] if told else []
+            )
+            self.error("This has no value", node.span, hints)
             return T.UNKNOWN
         if type.kind == "float":
             self.error("Floating-point numbers are not supported", node.span, ["print() of the whole struct is"])

@@ -133,7 +133,8 @@ class OperatorChecker(CheckBase):
             if elem.kind == "struct" and not elem.size:
                 self.error(f"Unknown type: '{T.name(elem)}' is not defined", node.span)
                 return T.UNKNOWN
-            return elem._replace(space=type.space) if elem.kind == "struct" else elem
+            told = elem.kind == "ptr" and elem.space == T.KERNEL and type.space in (T.USER, T.NOSPACE)
+            return elem._replace(space=type.space) if told or elem.kind == "struct" else elem
         if type.kind == "int":
             return T.UINT64
         self.error(f"Can not dereference '{T.name(type)}'", node.span)

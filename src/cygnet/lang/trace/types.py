@@ -23,6 +23,8 @@ DIRECT = "direct"
 
 #: in `extra` of a pointer to nothing known: a number that kptr() or uptr() placed, read like a number
 NUMBER = "number"
+#: `extra` of the address of a variable or a map's value, whose type may still widen
+NAMED = "named"
 
 
 class Type(NamedTuple):
@@ -194,6 +196,8 @@ def promote(a: Type, b: Type) -> Type | None:
         if ka == "ptr":
             if a.elem == b.elem or b.elem is None:
                 return a._replace(space=a.space if a.space == b.space else NOSPACE)
+            if a.extra is b.extra is NAMED and promote(a.elem, b.elem) == b.elem:
+                return b
             return b if a.elem is None else a
         if ka in ("tuple", "record"):
             return _promote_fields(a, b)

@@ -19,13 +19,13 @@ def check_address(c: ExprChecker, node: ast.AddressOf) -> Type:
         info = c.scope.find(operand.name)
         if info is not None and not info.addressed:
             info.addressed = c.changed = True
-        return T.UNKNOWN if type.kind == "unknown" else T.pointer(type, T.KERNEL)
+        return T.UNKNOWN if type.kind == "unknown" else T.pointer(type, T.KERNEL)._replace(extra=T.NAMED)
     if isinstance(operand, (ast.MapRef, ast.MapIndex)):
         type = c.value(operand)
         if type.kind == "agg":
             c.error(f"The address of '{T.name(type)}' can not be taken: each CPU has its own", node.span)
             return T.UNKNOWN
-        return T.UNKNOWN if type.kind == "unknown" else T.pointer(type, T.KERNEL)
+        return T.UNKNOWN if type.kind == "unknown" else T.pointer(type, T.KERNEL)._replace(extra=T.NAMED)
     if isinstance(operand, (ast.Field, ast.Index)):
         return _check_member(c, node, operand)
     c.value(operand)
@@ -68,6 +68,7 @@ def check_typeinfo(c: ExprChecker, node: ast.TypeInfo) -> Type:
         c.error("typeinfo() is unstable", node.span, ["config = { unstable_typeinfo = enable } allows it"])
     elif c.config["unstable_typeinfo"] == "warn":
         c.warn_once("typeinfo() is unstable: it may change", node.span)
+    c.refuse_assignments(node.arg, "typeinfo")
     type = c._type_or_expr(node.arg)
     node.arg.type = type
     if type.kind == "unknown":

@@ -56,6 +56,7 @@ class CastChecker(CheckBase):
     def _base_type(self, node: ast.TypeName) -> Type | None:
         if node.of is not None:
             known = isinstance(node.of, (ast.TypeName, ast.MapRef))
+            self.refuse_assignments(node.of, "typeof")
             return self._type_or_expr(node.of) if known else self.expr(node.of)
         base = node.base
         if not node.keyword:
@@ -95,7 +96,16 @@ class CastChecker(CheckBase):
         self.error("A type is no value", node.span, ["sizeof(), casts and let take types"])
         return T.UNKNOWN
 
+    def refuse_assignments(self, arg: ast.Expr, what: str) -> None:
+        """What only asks for a type is not run, so that an assignment to a map there would be lost."""
+        if not isinstance(arg, (ast.BlockExpr, ast.Unary)):
+            return
+        for node in ast.walk(arg):
+            if isinstance(node, ast.Assign) and isinstance(node.target, (ast.MapRef, ast.MapIndex)):
+                self.error(f"Map assignments not allowed inside of {what}", node.span)
+
     def expr_SizeOf(self, node: ast.SizeOf) -> Type:
+        self.refuse_assignments(node.arg, "sizeof")
         type = self._type_or_expr(node.arg)
         if type.kind != "unknown":
             node.const = T.natural_size(type)
@@ -124,6 +134,7 @@ class CastChecker(CheckBase):
         return info.key
 
     def expr_OffsetOf(self, node: ast.OffsetOf) -> Type:
+        self.refuse_assignments(node.arg, "offsetof")
         type = self._type_or_expr(node.arg)
         offset = 0
         for name in node.path:

@@ -44,8 +44,8 @@ def _fold(op: str, a: int, b: int) -> int:
     if op == "^":
         return a ^ b
     if op == "<<":
-        return a << (b & 63)  # as the machine does it with a number that is not known before
-    return (a & _U64) >> (b & 63)
+        return a << b
+    return (a & _U64) >> b
 
 
 def _is_literal(node: ast.Expr) -> bool:
@@ -197,6 +197,9 @@ class OperatorChecker(CheckBase):
             return T.INT64
         if node.op in ("<<", ">>") and b < 0:
             self.error("Shift by a negative number", node.op_span)
+            return T.INT64
+        if node.op in ("<<", ">>") and b > 63:
+            self.error(f"Shift overflow: a number has 64 bits, which {b} would shift out", node.op_span)
             return T.INT64
         result = _fold(node.op, int(a), int(b))
         if node.op == "<<":

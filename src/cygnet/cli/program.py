@@ -36,7 +36,7 @@ def compiled(source: Source, options: Options, target: LiveTarget) -> ObjectSpec
     result = compile_program(
         source,
         target,
-        params=Params(options.params, named),
+        params=Params(options.params, named, [name for name, value in options.named.items() if value is True]),
         environment=environment,
         pid=options.pid,
         command=options.cmd,

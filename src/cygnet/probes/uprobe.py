@@ -58,8 +58,12 @@ def _function(row: Provider, parts: list[Part], span: Span | None, binary: str, 
 
 def _line(row: Provider, parts: list[Part], span: Span | None) -> Parsed:
     binary, _, file = parts[0].text.partition("@")
-    if len(parts) < 2 or any(number(part.text) is None for part in parts[1:]):
-        raise wrong(parts[-1], span, f"write {row.name}:{binary}@{file}:LINE[:COLUMN]")
+    if row.name == "uretprobe":
+        raise wrong(parts[0], span, "uretprobe takes no source line: a function returns as a whole, not at one line")
+    if "*" in parts[0].text:
+        raise wrong(parts[0], span, "a source line needs one binary and one file, without wildcards")
+    if not file or len(parts) < 2 or any(number(part.text) is None for part in parts[1:]):
+        raise wrong(parts[-1], span, f"write {row.name}:{binary}@{file or 'FILE'}:LINE[:COLUMN]")
     column = number(parts[2].text) if len(parts) == 3 else 0
     return Parsed(row, parts, span, target=binary, name=file, value=number(parts[1].text) or 0, offset=column or 0,
                   mode="line")  # fmt: skip

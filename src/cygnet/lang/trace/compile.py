@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from cygnet.ir.core import Module
     from cygnet.lang.trace.dump import Dump
-    from cygnet.probes.model import Match, Parsed
+    from cygnet.probes.model import Match, Options, Parsed
 
 
 #: kinds of places where -p becomes a test in the program
@@ -241,6 +241,8 @@ def _find_probes(
             points = [parsed for point in probe.attach_points for parsed in parse_wild(point, params.positional)]
             _check_name(probe, names, points)
             matches = expand_all(points, target, options)
+            if missing in ("warn", "ignore"):
+                matches = _with_fields(probe, matches, target, options)
         except (ProbeError, ValueError) as error:
             errors.append(_as_source_error(error, probe))
             continue
@@ -260,6 +262,24 @@ def _find_probes(
         why = tuple([warning.message for warning in options.warnings])
         raise ProbeError("No probes to attach" if program.probes else "the program has no probes", None, why)
     return found, [TraceTypeError(w.message, w.span, w.hints) for w in options.warnings]
+
+
+def _with_fields(probe: ast.Probe, matches: list[Match], target: Any, options: Options) -> list[Match]:
+    """The matches without those that a wildcard found and that lack a field of ``args`` which the probe asks for."""
+    asked = {
+        node.name
+        for node in ast.walk(probe)
+        if isinstance(node, ast.Field) and isinstance(node.operand, ast.Ident) and node.operand.name == "args"
+    }
+    fit: list[Match] = []
+    for match in matches:
+        lacking = asked and match.parsed.is_wild and asked - {arg.name for arg in match.arguments(target)}
+        if not lacking:
+            fit.append(match)
+        elif options.missing == "warn":
+            message = f"skipping {match.probe}, which has no field named '{min(lacking)}'"
+            options.warnings.append(ProbeError(message, match.parsed.span))
+    return fit
 
 
 def _check_name(probe: ast.Probe, names: set[str], points: list[Parsed]) -> None:

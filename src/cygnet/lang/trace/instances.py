@@ -136,12 +136,15 @@ def make_instances(program: ast.Program, found: Sequence[tuple[ast.Probe, list[M
 
 
 class Params:
-    """The script's parameters: positional ones, and named ones (``--x=v``)."""
+    """The script's parameters: positional ones, and named ones (``--x=v``); `bare` are those named without a value."""
 
-    __slots__ = ("named", "positional", "used")
+    __slots__ = ("bare", "named", "positional", "used")
 
-    def __init__(self, positional: Sequence[str] = (), named: dict[str, str] | None = None) -> None:
+    def __init__(
+        self, positional: Sequence[str] = (), named: dict[str, str] | None = None, bare: Sequence[str] = ()
+    ) -> None:
         self.positional = list(positional)
+        self.bare = frozenset(bare)
         self.named = dict(named or {})
         self.used: dict[str, tuple[Any, str]] = {}  # named parameters the program knows: default, description
 
@@ -153,7 +156,9 @@ class Params:
             return None
         text = self.positional[number - 1]
         parsed = parse_number(text)
-        return parsed if parsed is not None else text.encode("utf-8", "surrogateescape")
+        if parsed is not None and -(1 << 63) <= parsed < 1 << 64:
+            return parsed
+        return text.encode("utf-8", "surrogateescape")
 
     def text(self, number: int) -> bytes:
         """``str($N)``: always the text, empty when it is not given."""

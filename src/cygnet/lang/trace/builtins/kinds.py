@@ -209,7 +209,12 @@ class GetOpt(Builtin):
             if number is None:
                 c.error(f"Invalid value for integer argument '{name}': {given}", node.span)
                 return default
+            if not -(1 << 63) <= number < 1 << 64:
+                c.error(f"Value for argument '{name}' is out of range: {given}", node.span)
+                return default
             return number
+        if name in c.params.bare:
+            c.error(f"Argument '{name}' wants a text: --{name}=…", node.span)
         return given.encode("utf-8", "surrogateescape")
 
 

@@ -159,11 +159,9 @@ class ExprLowerer(AccessLowerer):
         return self.arithmetic(op, self.scalar(left), self.scalar(right), node)
 
     def arithmetic(self, op: str, a: Value, b: Value, node: ast.Expr | ast.Assign) -> Value:
-        """Integer arithmetic in 64 bits. Division by zero gives 1 and a warning."""
+        """Integer arithmetic in 64 bits. Division by zero gives 1 and a warning; of a shift's count, six bits are used."""
         if op in "/%" and (b.op != "const" or not b.imm):
             return self._divide(_ALU[op], a, b, node)
-        if op in ("<<", ">>") and b.op == "const" and b.imm >= 64:
-            return self.const(0)
         return self.b.binary(_ALU[op], a, b)
 
     def _divide(self, op: str, a: Value, b: Value, node: ast.Expr | ast.Assign) -> Value:

@@ -125,7 +125,9 @@ def test_arguments_by_name(binary: Path) -> None:
 
 def test_characters_without_an_end(binary: Path) -> None:
     """An array of characters that is full keeps its last one wherever it goes, and is printed as cut."""
-    body = '$n = args.n; $s = *args.n; print($n.c); print($s.c); @[$n.c] = 1; print($n.c == "DCBA"); print($n.c == "DCB");'
+    body = (
+        '$n = args.n; $s = *args.n; print($n.c); print($s.c); @[$n.c] = 1; print($n.c == "DCBA"); print($n.c == "DCB");'
+    )
     lines = trace(f"uprobe:{binary}:f {{ {body} exit() }}", "-c", binary).splitlines()
     assert lines.count("DCBA..") == 2 and "@[DCBA..]: 1" in lines
     assert [line for line in lines if line in ("true", "false")] == ["true", "false"]

@@ -62,7 +62,9 @@ class AccessLowerer(EventLowerer):
     def member_mem(self, mem: Mem, record: Any, member: Any, node: ast.Field) -> Mem:
         """Where a member of the record at `mem` lies."""
         offset = mem.offset + member.offset
-        place = Mem(mem.addr, mem.space, node.type, offset, unended=node.type.kind == "str" and member.type.extra != "text")
+        place = Mem(
+            mem.addr, mem.space, node.type, offset, unended=node.type.kind == "str" and member.type.extra != "text"
+        )
         if mem.space not in ("bpf", "ctx") and record.system:
             if mem.root:
                 place.root, place.path = mem.root, f"{mem.path}.{node.name}"

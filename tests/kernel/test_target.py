@@ -12,12 +12,29 @@ import pytest
 from cygnet.errors import ProbeError
 from cygnet.kernel import cpus, features, tracefs
 from cygnet.kernel.target import LiveTarget
+from cygnet.lang.trace.compile import compile_program
+from cygnet.source import Source
 from cygnet.uapi import bpf
 
 
 def test_cpus() -> None:
     assert len(cpus.online()) == os.cpu_count()
     assert set(cpus.online()) <= set(cpus.possible())
+
+
+@pytest.mark.parametrize("state", ["0\n", "1\n"])
+def test_a_trace_that_is_switched_off(state: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """debugf() warns where its lines would be lost; the live switch says what it says to everybody."""
+    assert LiveTarget().keeps_trace() == (Path(tracefs.find(), "tracing_on").read_text() != "0\n")
+    (tmp_path / "tracing_on").write_text(state)
+    target = LiveTarget()
+    target.tracepoint_events()  # which finds the real folder
+    monkeypatch.setattr(tracefs, "_found", [str(tmp_path)])
+    text = 'begin { debugf("one"); debugf("two") }'
+    warnings = compile_program(Source("stdin", text), target, environment={}).warnings
+    assert [w.message for w in warnings if "switched off" in w.message] == [
+        "debugf() writes to the kernel's trace, which is switched off: its lines are lost"
+    ] * (state == "0\n")
 
 
 def test_events_are_the_folders(tracefs_mounted: str) -> None:

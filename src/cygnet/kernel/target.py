@@ -201,6 +201,12 @@ class LiveTarget:
         """What to add to CLOCK_MONOTONIC for international atomic time."""
         return time.clock_gettime_ns(time.CLOCK_TAI) - time.clock_gettime_ns(time.CLOCK_MONOTONIC)
 
+    def keeps_trace(self) -> bool:
+        """Whether what programs write to the kernel's trace is kept; True when that cannot be asked."""
+        from cygnet.kernel import tracefs
+
+        return tracefs.tracing_on()
+
     def lockdown(self) -> str:
         """``none``, ``integrity``, ``confidentiality``, or "" when the kernel does not tell."""
         from cygnet.kernel.denied import lockdown

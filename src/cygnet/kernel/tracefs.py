@@ -114,6 +114,16 @@ def _read(path: str) -> str:
     return b"".join(chunks).decode(errors="replace")
 
 
+def tracing_on() -> bool:
+    """Whether the kernel's trace takes lines; True when that cannot be asked."""
+    from cygnet.errors import CygnetError
+
+    try:
+        return _read(find() + "/tracing_on").strip() != "0"
+    except (OSError, CygnetError):
+        return True
+
+
 def events() -> list[str]:
     """Every ``subsys:event``, in the kernel's order: one read of available_events."""
     try:

@@ -63,6 +63,12 @@ class Debugf(Builtin):
         check_format(c, node, args, "debugf")
         if isinstance(args[0].const, bytes):
             self._check_letters(c, node, args)
+        kept = getattr(c.instance.target, "keeps_trace", None)
+        if kept is not None and not kept():
+            hints = ["switch it on: echo 1 > /sys/kernel/tracing/tracing_on", "printf() needs no such switch"]
+            c.warn_once(
+                "debugf() writes to the kernel's trace, which is switched off: its lines are lost", node.span, hints
+            )
         return T.NONE
 
     @staticmethod

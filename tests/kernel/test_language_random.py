@@ -63,13 +63,16 @@ def load(text: str, target: LiveTarget) -> None:
 
 @pytest.mark.parametrize("seed", range(10 * MORE))
 def test_expressions_have_the_values_of_the_rules(seed: int, target: LiveTarget, tmp_path: Path) -> None:
-    text, expected = module("randomexpr").Writer(seed).program(40)
     script = "import sys; from cygnet.cli import main; sys.exit(main(['trace', '--no-warnings', '-e', sys.argv[1]]))"
-    done = subprocess.run([sys.executable, "-c", script, text], capture_output=True, text=True)
+    for prints in (40, 20, 10):  # each doubles the paths that the kernel follows, and some seeds exhaust its patience
+        text, expected = module("randomexpr").Writer(seed).program(prints)
+        done = subprocess.run([sys.executable, "-c", script, text], capture_output=True, text=True)
+        if "program is too large" not in done.stderr:
+            break
     assert done.returncode == 0, done.stderr
-    prints = [line for line in text.splitlines() if line.startswith("print(")]
+    asked = [line for line in text.splitlines() if line.startswith("print(")]
     got = done.stdout.splitlines()
-    wrong = [row for row in zip(prints, expected, got) if row[1] != row[2]]
+    wrong = [row for row in zip(asked, expected, got) if row[1] != row[2]]
     assert not wrong and len(got) == len(expected), f"{wrong}\n{text}"
 
 

@@ -69,21 +69,32 @@ def layout(function: Function, limit: int) -> Frame:
 
 
 def _pack(slots: list[Value], stretches: dict[Value, tuple[int, int]]) -> tuple[dict[Value, int], int]:
-    """The lowest place for each slot that no slot in use at the same time has."""
+    """The lowest place for each slot that no slot in use at the same time has.
+
+    Slots with the same bytes are never in use together, so that a look-up tells which of them is in the way:
+    a long program has thousands of slots, and few places.
+    """
+    from bisect import bisect_left, insort
+
     places: dict[Value, int] = {}
-    placed: list[tuple[int, int, int, int]] = []  # start, end, first use, last use
+    taken: dict[tuple[int, int], list[tuple[int, int]]] = {}  # start, end → first and last uses, in order
+    order: list[tuple[int, int]] = []
     top = 0
     for slot in slots:
         first, last = stretches[slot]
         size = _up(slot.imm[0])
         at = 0
-        for start, end, other_first, other_last in sorted(placed):
-            if other_first <= last and first <= other_last:
+        for start, end in order:
+            before = bisect_left(taken[start, end], (last + 1,))
+            if before and taken[start, end][before - 1][1] >= first:
                 if start >= at + size:
                     break
                 at = max(at, end)
         places[slot] = at
-        placed.append((at, at + size, first, last))
+        if (at, at + size) not in taken:
+            taken[at, at + size] = []
+            insort(order, (at, at + size))
+        insort(taken[at, at + size], (first, last))
         top = max(top, at + size)
     return places, top
 

@@ -126,6 +126,8 @@ def _cluster(request: Request, letters: str, queue: list[str]) -> None:
 def _next(option: str, queue: list[str], debug: bool = False) -> str:
     """The value of an option. The older ``-d`` had none: it is told by what follows."""
     if debug and (not queue or not all(stage in STAGES for stage in queue[0].split(","))):
+        if len(queue) > 1 and not queue[0].startswith("-") and queue[1].startswith("-e"):
+            return queue.pop(0)  # no file, as the program follows: a stage, and there is none of that name
         return "ast"
     if not queue:
         raise UsageError(f"{option} wants a value")
@@ -220,6 +222,17 @@ def _keep(name: str) -> Callable[[Request, str], None]:
     return lambda request, value: setattr(request.options, name, value)
 
 
+def _keep_text(option: str, name: str, what: str) -> Callable[[Request, str], None]:
+    """An empty value would mean that the option was not given, and `-c "$unset"` would watch the whole system."""
+
+    def keep(request: Request, value: str) -> None:
+        if not value:
+            raise UsageError(f"{option}: {what} is empty")
+        setattr(request.options, name, value)
+
+    return keep
+
+
 def _add(name: str, separator: str = "") -> Callable[[Request, str], None]:
     def add(request: Request, value: str) -> None:
         getattr(request.options, name).extend(value.split(separator) if separator else [value])
@@ -257,8 +270,8 @@ _FLAGS: dict[str, Callable[[Request], None]] = {
 _VALUES: dict[str, Callable[[Request, str], None]] = {
     "e": _program,
     "p": _pid,
-    "c": _keep("cmd"),
-    "o": _keep("output"),
+    "c": _keep_text("-c", "cmd", "the command"),
+    "o": _keep_text("-o", "output", "the name of the file"),
     "f": _choice("-f", "format", ("text", "json")),
     "B": _choice("-B", "buffering", ("line", "full", "none")),
     "d": _debug,

@@ -138,3 +138,23 @@ def test_the_last_of_two_programs_is_run() -> None:
         request = parse(args)
         assert request.program == "Y" and request.remarks == ["-e was given twice: only the last program is run"]
     assert parse(["-e", "X"]).remarks == []
+
+
+@pytest.mark.parametrize(
+    ("args", "told"),
+    [
+        (["-c", "", "-e", "X"], "-c: the command is empty"),
+        (["--cmd=", "-e", "X"], "-c: the command is empty"),
+        (["-o", "", "-e", "X"], "-o: the name of the file is empty"),
+    ],
+)
+def test_an_empty_value_is_not_an_option_that_was_left_out(args: list[str], told: str) -> None:
+    with pytest.raises(UsageError, match=told + "$"):
+        parse(args)
+
+
+def test_an_unknown_stage_is_told_where_it_can_be_nothing_else() -> None:
+    for args in (["-d", "tree", "-e", "X"], ["-d", "ast,tree", "-eX"], ["--debug", "tree", "-e", "X"]):
+        with pytest.raises(UsageError, match="-d knows no stage 'tree'"):
+            parse(args)
+    assert parse(["-d", "f.bt"]).file == "f.bt" and parse(["-e", "X", "-d", "tree"]).options.params == ["tree"]

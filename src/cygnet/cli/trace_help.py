@@ -21,7 +21,7 @@ USAGE: cygnet trace [OPTION…] -e 'PROGRAM' [PARAMETER…]
       --no-warnings       do not warn at all
       --unsafe            allow system(), signal() and the like
       --explain           say what it would attach to, make, need and cost an event; attach nothing (--json: as JSON)
-      --live[=SECONDS]    redraw the maps in place while it runs, every second (wants the extra: pip install 'cygnet[live]')
+      --live[=SECONDS]    redraw the maps in place while it runs, every second (wants the Python package rich)
       --dry-run           compile and load, then end
       --emit-elf FILE     write the programs and maps as an object file that libbpf and bpftool load; run nothing
   -I DIR, --include FILE  more C headers

@@ -7,6 +7,7 @@ is wiped, and the maps are printed as always.
 from __future__ import annotations
 
 import os
+import sys
 from time import monotonic
 
 from cygnet.errors import UsageError
@@ -37,7 +38,7 @@ def check(fd: int) -> None:
         import rich.live  # noqa: F401
     except ImportError:
         error = UsageError("--live needs the package rich, which is not installed")
-        error.hints = ("pip install 'cygnet[live]'",)
+        error.hints = (f"{sys.executable} -m pip install rich",)
         raise error from None
 
 
@@ -119,8 +120,9 @@ class Screen:
         from rich.console import Group
 
         names = sorted([view.name for view in self._state.spec.views])
-        room = max(_LEAST_ROWS, (self._console.height - _CHROME) // max(1, len(names)) - 1)
-        return Group(self._heading(), *[part for name in names for part in self._map(name, room)])
+        maps = [(shown, entries) for shown, entries in map(self._read, names) if entries]
+        room = max(_LEAST_ROWS, (self._console.height - _CHROME) // max(1, len(maps)) - 1)
+        return Group(self._heading(), *[part for shown, entries in maps for part in self._map(shown, entries, room)])
 
     def _heading(self) -> Any:
         from rich.text import Text
@@ -128,13 +130,12 @@ class Screen:
         seconds = int(monotonic() - self._start)
         return Text(f"── {seconds} s ── Ctrl-C ends and prints the maps ──", style="dim", no_wrap=True)
 
-    def _map(self, name: str, room: int) -> Sequence[Any]:
+    def _read(self, name: str) -> tuple[MapText, list[Entry]]:
         if name not in self._maps:
             self._maps[name] = MapText(self._state.reader(name), self._state.context)
-        shown = self._maps[name]
-        entries = shown.reader.read()
-        if not entries:
-            return []
+        return self._maps[name], self._maps[name].reader.read()
+
+    def _map(self, shown: MapText, entries: list[Entry], room: int) -> Sequence[Any]:
         if shown.reader.histogram:
             return self._histograms(shown, entries, room)
         if shown.reader.series:

@@ -25,6 +25,8 @@ COMMON = {
     "verbose": ("-v", "", "tell more: the form of the script that was chosen"),
     "help": ("--help", "", "this text"),
 }
+#: options that no tool means anything by when they are negative
+_AMOUNTS = ("duration", "interval", "top")
 
 
 class Command:
@@ -114,8 +116,8 @@ def _take(command: Command, name: str, value: str | None, queue: list[str]) -> N
             if not queue:
                 raise UsageError(f"--{name} wants a value")
             value = queue.pop(0)
-        if option and option.default.__class__ is int and not _is_number(value):
-            raise UsageError(f"--{name} wants a number, not {value!r}")
+        if option and option.default.__class__ is int:
+            _check_number(name, value)
     if option:
         command.named[name] = "true" if value is None else value
     elif name == "help":
@@ -127,12 +129,13 @@ def _take(command: Command, name: str, value: str | None, queue: list[str]) -> N
         command.options += [COMMON[name][0]] if value is None else [COMMON[name][0], value]
 
 
-def _is_number(text: str) -> bool:
+def _check_number(name: str, value: str) -> None:
     try:
-        int(text, 0)
+        number = int(value, 0)
     except ValueError:
-        return False
-    return True
+        raise UsageError(f"--{name} wants a whole number, not {value!r}") from None
+    if number < 0 and name in _AMOUNTS:
+        raise UsageError(f"--{name} wants a number from 0 on, not {value!r}")
 
 
 def _unknown(tool: Tool, word: str) -> UsageError:

@@ -86,7 +86,7 @@ def test_command_lines(args: list[str], words: list[str]) -> None:
         (["-z"], "demo has no option -z", "its options are -p, --pid; -x, --failed; --name"),
         (["--pid"], "--pid wants a value", ""),
         (["-p"], "--pid wants a value", ""),
-        (["--pid", "me"], "--pid wants a number, not 'me'", ""),
+        (["--pid", "me"], "--pid wants a whole number, not 'me'", ""),
         (["--n"], "--n could mean --name or --no-warnings", ""),
         (["--quiet=1"], "--quiet takes no value", ""),
         (["1"], "demo takes no argument '1'", ""),
@@ -97,6 +97,19 @@ def test_mistakes(args: list[str], message: str, hint: str) -> None:
         read(demo(), args)
     assert message in str(caught.value)
     assert hint in " ".join(caught.value.hints)
+
+
+@pytest.mark.parametrize(
+    ("args", "message"),
+    [
+        (["-d", "1.5"], "--duration wants a whole number, not '1.5'"),
+        (["-d", "-3"], "--duration wants a number from 0 on, not '-3'"),
+        (["--interval=-1"], "--interval wants a number from 0 on, not '-1'"),
+    ],
+)
+def test_times_are_whole_and_not_negative(args: list[str], message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        read(load("runqlat"), args)
 
 
 def test_interval_and_count() -> None:

@@ -78,6 +78,7 @@ def _shown(text: str) -> None:
 def text(request: Request) -> tuple[str, str]:
     """(name, text) of the program; what has no file is called stdin."""
     from cygnet.errors import UsageError
+    from cygnet.lang.trace.parser import MAX_CHARACTERS
 
     for remark in request.remarks:
         print(f"WARNING: {remark}", file=sys.stderr)
@@ -88,9 +89,9 @@ def text(request: Request) -> tuple[str, str]:
         return "stdin", program
     try:
         if request.file == "-":
-            return "stdin", sys.stdin.buffer.read().decode("utf-8", "surrogateescape")
+            return "stdin", sys.stdin.buffer.read(4 * MAX_CHARACTERS + 4).decode("utf-8", "surrogateescape")
         with open(request.file, encoding="utf-8", errors="surrogateescape") as file:
-            return request.file, file.read()
+            return request.file, file.read(MAX_CHARACTERS + 1)  # a device may have no end
     except OSError as error:
         name = "the standard input" if request.file == "-" else f"'{request.file}'"
         raise UsageError(

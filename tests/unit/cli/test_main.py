@@ -240,6 +240,18 @@ def test_bytes_that_are_no_text(tmp_path: Path, capfd: pytest.CaptureFixture[str
     assert "the byte 0xFF, which is not UTF-8" in capfd.readouterr().err
 
 
+def test_no_more_is_read_than_a_script_may_have(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from cygnet.cli.options import parse
+    from cygnet.cli.program import text
+
+    long = tmp_path / "long.bt"
+    long.write_bytes(b" " * (6 << 20))
+    assert 1 << 20 < len(text(parse([str(long)]))[1]) < 5 << 20
+    with long.open() as file:
+        monkeypatch.setattr(sys, "stdin", file)
+        assert 1 << 20 < len(text(parse(["-"]))[1]) < 5 << 20
+
+
 @pytest.mark.parametrize(
     ("name", "value", "status", "says"),
     [

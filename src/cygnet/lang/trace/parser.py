@@ -92,7 +92,7 @@ class Parser(StmtParser):
     def _refuse_oddities(self) -> None:
         text = self.text
         if len(text) > MAX_CHARACTERS:
-            message = f"the script has {len(text):,} characters; the most that is read is {MAX_CHARACTERS:,}"
+            message = f"the script is too long: the most that is read is {MAX_CHARACTERS:,} characters"
             raise TraceSyntaxError(message, Span(self.source, 0, 1))
         nul = text.find("\0")
         if nul >= 0:

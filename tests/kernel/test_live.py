@@ -124,6 +124,12 @@ def test_without_rich_it_says_what_to_install() -> None:
     assert f"{sys.executable} -m pip install rich" in terminal.seen.replace("\r\n", "")
 
 
+def test_a_terminal_that_cannot_draw_is_told() -> None:
+    terminal = Terminal("/usr/bin/env", "TERM=dumb", *COMMAND, "--live", "-e", "begin { @ = 1; exit(); }")
+    assert terminal.end() == 1
+    assert "--live moves the cursor" in terminal.seen
+
+
 def test_it_goes_with_neither_json_nor_a_file() -> None:
     for words in (["-f", "json"], ["-o", "/dev/null"]):
         done = run(ENTRY, "--live", *words, "-e", "begin { exit(); }")

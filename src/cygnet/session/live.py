@@ -34,6 +34,8 @@ def check(fd: int) -> None:
     """Raise UsageError when there is no terminal to draw on, or no rich to draw with."""
     if not os.isatty(fd):
         raise UsageError("--live draws on a terminal, and standard output is not one")
+    if os.environ.get("TERM") in ("dumb", "unknown"):  # rich would draw nothing
+        raise UsageError(f"--live moves the cursor, and the terminal cannot: TERM is {os.environ['TERM']}")
     try:
         import rich.live  # noqa: F401
     except ImportError:

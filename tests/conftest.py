@@ -12,7 +12,8 @@ from __future__ import annotations
 
 import fnmatch
 import os
-from collections.abc import Generator
+import signal
+from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -100,6 +101,14 @@ class SkipLedger:
             terminalreporter.write_line(f"  failed at the first try: {tried}")
         for nodeid in self.unexpected:
             terminalreporter.write_line(f"  FAILED: {nodeid} was skipped, and {EXPECTED_SKIPS.name} does not list it")
+
+
+@pytest.fixture
+def hangups() -> Iterator[None]:
+    """SIGHUP as a terminal's user has it, also where the tests run under nohup: Cygnet leaves ignored signals ignored."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    yield
+    signal.signal(signal.SIGHUP, before)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -57,6 +58,7 @@ def test_exit_status_and_what_is_behind_it() -> None:
     assert "Attached" not in done.err
 
 
+@pytest.mark.usefixtures("hangups")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_prints_the_maps(number: signal.Signals) -> None:
     child = start("-e", f'{TICK} {{ @ticks = count(); }} end {{ printf("bye\\n"); }}')
@@ -298,3 +300,21 @@ def test_a_binary_that_is_cut_short(tmp_path: Path, length: int, says: str) -> N
     first, *rest = done.err.splitlines()
     assert done.status == 1 and first.startswith("stdin:1:") and says in first
     assert "tracepoint not found" in " ".join(rest)  # one mistake hides no other
+
+
+def test_process_and_thread_as_their_own_namespace_numbers_them() -> None:
+    child = (
+        "import os, threading; tell = lambda: (os.getppid(), print(os.getpid(), threading.get_native_id(), flush=True));"
+        "[(t.start(), t.join()) for t in [threading.Thread(target=tell)]]; tell()"
+    )
+    text = 'tracepoint:syscalls:sys_enter_getppid /pid == cpid/ { printf("seen %d %d\\n", pid, tid); }'
+    done = subprocess.run(
+        ["unshare", "--pid", "--fork", "--mount-proc", *COMMAND, "-q", "-c", shlex.join([sys.executable, "-c", child]),
+         "-e", text], capture_output=True, text=True,
+    )  # fmt: skip
+    lines = done.stdout.splitlines()
+    assert done.returncode == 0, done.stderr
+    told = [line for line in lines if line and not line.startswith("seen")]
+    (process, thread), (again, main) = [line.split() for line in told]
+    assert process == again == main != thread and int(process) < 1000  # another namespace: it begins at 1
+    assert [line for line in lines if line.startswith("seen")] == [f"seen {line}" for line in told]

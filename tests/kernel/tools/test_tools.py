@@ -8,6 +8,7 @@ import pty
 import select
 import signal
 import subprocess
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -108,6 +109,17 @@ def test_exitsnoop_tells_the_leaders_status_of_a_process_with_threads(start: Any
     assert [(row["id"], row["code"]) for row in rows(processes.end())] == [(pid, 7)]
     seen = rows(threads.end())
     assert len(seen) == 2 and pid in [row["id"] for row in seen] and {row["code"] for row in seen} == {7}
+
+
+def test_exitsnoop_numbers_processes_as_its_own_namespace_does() -> None:
+    entry = "import sys; from cygnet.cli import main; sys.argv[0] = 'cygnet'; main()"
+    done = subprocess.run(
+        ["unshare", "--pid", "--fork", "--mount-proc", sys.executable, "-c", entry, "exitsnoop", "-f", "json",
+         "--cmd", "sh -c 'echo $$; exit 3'"], capture_output=True, text=True,
+    )  # fmt: skip
+    told = [line for line in done.stdout.splitlines() if line.isdigit()]
+    seen = rows("\n".join([line for line in done.stdout.splitlines() if line.startswith("{")]))
+    assert [str(row["id"]) for row in seen if row["code"] == 3 and row["comm"] == "sh"] == told and len(told) == 1
 
 
 def test_killsnoop(start: Any, child: Any) -> None:

@@ -105,6 +105,10 @@ def test_mistakes(args: list[str], message: str, hint: str) -> None:
         (["-d", "1.5"], "--duration wants a whole number, not '1.5'"),
         (["-d", "-3"], "--duration wants a number from 0 on, not '-3'"),
         (["--interval=-1"], "--interval wants a number from 0 on, not '-1'"),
+        (["--duration", "1" * 25], "--duration wants a number of 64 bits"),
+        (["9", "1" * 19], "--duration wants a number of 64 bits"),
+        (["0"], "want numbers above 0"),
+        (["1", "0"], "want numbers above 0"),
     ],
 )
 def test_times_are_whole_and_not_negative(args: list[str], message: str) -> None:
@@ -115,6 +119,10 @@ def test_times_are_whole_and_not_negative(args: list[str], message: str) -> None
 def test_interval_and_count() -> None:
     command = read(load("runqlat"), ["2", "5", "-m"])
     assert command.named == {"milliseconds": "true", "interval": "2", "duration": "10"}
+
+
+def test_a_duration_that_is_given_is_not_replaced() -> None:
+    assert read(load("runqlat"), ["-d", "3", "2", "5"]).named == {"duration": "3", "interval": "2"}
 
 
 def test_json_asks_for_records() -> None:

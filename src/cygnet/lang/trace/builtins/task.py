@@ -36,9 +36,7 @@ def _pid_tgid(g: Core) -> Value:
         g.b.store(slot, g.const(0), 8)
         size = g.const(8)
         g.b.call("get_ns_current_pid_tgid", g.session("pidns_dev"), inode, slot, size)
-        ids = g.b.load(slot, 8)  # struct bpf_pidns_info { u32 pid; u32 tgid; }
-        low, high = g.b.binary("shl", ids, g.const(32)), g.b.binary("shr", ids, g.const(32))
-        return g.b.binary("or", low, high)
+        return g.b.load(slot, 8)  # struct bpf_pidns_info { u32 pid; u32 tgid; }: the thread is the lower half
 
     return g.select("eq", inode, g.const(0), lambda: g.b.call("get_current_pid_tgid"), of_namespace)
 

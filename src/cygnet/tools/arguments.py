@@ -74,9 +74,15 @@ def _positional(command: Command, words: list[str]) -> None:
     tool = command.tool
     if tool.option("interval") is None or len(words) > 2 or not all(word.isdigit() for word in words):
         raise UsageError(f"{tool.name} takes no argument {words[0]!r}: see cygnet {tool.name} --help")
+    for word in words:
+        _check_number("interval", word)
+        if int(word) == 0:
+            raise UsageError("the interval, and how many there are, want numbers above 0")
     command.named["interval"] = words[0]
     if len(words) == 2:
-        command.named["duration"] = str(int(words[0]) * int(words[1]))
+        duration = int(words[0]) * int(words[1])
+        _check_number("duration", str(duration))
+        command.named.setdefault("duration", str(duration))
 
 
 def _cluster(command: Command, letters: str, queue: list[str]) -> None:
@@ -134,6 +140,8 @@ def _check_number(name: str, value: str) -> None:
         number = int(value, 0)
     except ValueError:
         raise UsageError(f"--{name} wants a whole number, not {value!r}") from None
+    if not -(1 << 63) <= number < 1 << 63:
+        raise UsageError(f"--{name} wants a number of 64 bits, not {value!r}")
     if number < 0 and name in _AMOUNTS:
         raise UsageError(f"--{name} wants a number from 0 on, not {value!r}")
 

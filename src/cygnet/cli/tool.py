@@ -38,7 +38,8 @@ def _trace_words(name: str, args: list[str]) -> list[str] | None:
 
         print(text(tool))
         return None
-    _must_live(command.named.get("pid", "0"))
+    if "pid" in command.named:
+        _must_live(command.named["pid"])
     script = path(name)
     if tool.variants:
         from cygnet.kernel.target import LiveTarget
@@ -54,7 +55,7 @@ def _must_live(pid: str) -> None:
     import os
 
     number = int(pid, 0)
-    if number and not os.path.exists(f"/proc/{number}"):
+    if number == 0 or not os.path.exists(f"/proc/{number}"):  # 0 would be every process
         from cygnet.errors import UsageError
 
         raise UsageError(f"there is no process {number}")

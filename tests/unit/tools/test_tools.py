@@ -246,6 +246,7 @@ def test_show(capfd: pytest.CaptureFixture[str]) -> None:
         (["opensnop"], "did you mean `opensnoop`?"),
         (["opensnoop", "--pdi", "3"], "did you mean --pid?"),
         (["opensnoop", "-p", str(1 << 22)], f"there is no process {1 << 22}"),
+        (["opensnoop", "-p", "0"], "there is no process 0"),
     ],
 )
 def test_mistakes_at_the_command_line(args: list[str], message: str, capfd: pytest.CaptureFixture[str]) -> None:

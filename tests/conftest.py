@@ -104,11 +104,15 @@ class SkipLedger:
 
 
 @pytest.fixture
-def hangups() -> Iterator[None]:
-    """SIGHUP as a terminal's user has it, also where the tests run under nohup: Cygnet leaves ignored signals ignored."""
-    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+def foreground() -> Iterator[None]:
+    """SIGHUP and SIGINT as a terminal's user has them, also where the tests run under nohup or in the background of a
+    shell, which ignore them: Cygnet and Python leave ignored signals ignored.
+    """
+    hangup = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    interrupt = signal.signal(signal.SIGINT, signal.default_int_handler)
     yield
-    signal.signal(signal.SIGHUP, before)
+    signal.signal(signal.SIGHUP, hangup)
+    signal.signal(signal.SIGINT, interrupt)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

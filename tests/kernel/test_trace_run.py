@@ -58,7 +58,7 @@ def test_exit_status_and_what_is_behind_it() -> None:
     assert "Attached" not in done.err
 
 
-@pytest.mark.usefixtures("hangups")
+@pytest.mark.usefixtures("foreground")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_prints_the_maps(number: signal.Signals) -> None:
     child = start("-e", f'{TICK} {{ @ticks = count(); }} end {{ printf("bye\\n"); }}')

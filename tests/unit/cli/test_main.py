@@ -184,6 +184,7 @@ def test_a_full_disk_and_a_reader_that_has_gone(args: list[str]) -> None:
     assert (done.returncode, done.stderr) == (0, b"")
 
 
+@pytest.mark.usefixtures("foreground")
 def test_an_interrupt_while_python_still_imports_is_no_traceback() -> None:
     text = "import os, _signal; from cygnet.cli.process import prepare; prepare(); os.kill(os.getpid(), _signal.SIGINT)"
     done = subprocess.run([sys.executable, "-c", text], check=False, stderr=subprocess.PIPE)

@@ -166,7 +166,7 @@ def test_full_maps_are_told(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -
     assert "12 updates of @n were dropped" in told
 
 
-@pytest.mark.usefixtures("hangups")
+@pytest.mark.usefixtures("foreground")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_ends_the_run(tmp_path: Path, number: int) -> None:
     def timer(runtime: Any) -> None:
